@@ -1,0 +1,31 @@
+/**
+ * Every bound of the domain, with its unit and its reason. A limit is part of the contract: what is above it is refused
+ * with a clear error instead of being carried along.
+ */
+
+/** Line items of one order. A cart above this is an import job, not an order. */
+export const ORDER_LINES_MAX = 100;
+
+/** Units of one SKU in one order; keeps every sum far below 2^53. */
+export const QUANTITY_MAX = 1_000_000;
+
+/** Minor units of one amount: 10^12 (ten billion euros). Times ORDER_LINES_MAX it is still a safe integer. */
+export const MONEY_MAX = 1_000_000_000_000;
+
+/** Characters of an identifier (order, customer, SKU); fits Debezium's varchar(255) with room for a prefix. */
+export const IDENTIFIER_MAX = 128;
+
+/** Characters of a name shown to people. */
+export const NAME_MAX = 200;
+
+/** Characters of an idempotency key (IETF draft 07). */
+export const IDEMPOTENCY_KEY_MAX = 255;
+
+/** Bytes of one encoded message body; Kafka's default `max.message.bytes` is 1 MiB, and headers need room. */
+export const MESSAGE_BYTES_MAX = 900_000;
+
+/** Time-to-live of a stock hold, in milliseconds: ten minutes. */
+export const HOLD_TTL_MS = 600_000;
+
+/** Longest time-to-live a hold may ask for, in milliseconds: one day. */
+export const HOLD_TTL_MAX_MS = 86_400_000;

@@ -1,0 +1,14 @@
+/** Stock keeping unit: the name of a thing that can be counted, and how many of it. */
+import { Schema } from "effect";
+import { QUANTITY_MAX } from "../Limits.ts";
+
+export const Sku = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/)).pipe(Schema.brand("Sku"));
+export type Sku = typeof Sku.Type;
+
+/** A whole number of units, 1 to `QUANTITY_MAX`. */
+export const Quantity = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: QUANTITY_MAX })).pipe(Schema.brand("Quantity"));
+export type Quantity = typeof Quantity.Type;
+
+/** So many units of one SKU. */
+export const StockLine = Schema.Struct({ sku: Sku, quantity: Quantity });
+export type StockLine = typeof StockLine.Type;

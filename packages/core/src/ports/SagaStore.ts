@@ -1,0 +1,34 @@
+/**
+ * Saga instances, one document each. The store does not look inside `state`; it keeps name, version and status beside
+ * it for queries.
+ */
+import { Context, type Effect } from "effect";
+import type { StoreError } from "./StoreError.ts";
+import type { Transaction } from "./UnitOfWork.ts";
+
+export interface SagaRecord {
+  readonly saga: string;
+  readonly version: number;
+  /** The instance, unique within `saga`: the order's id. */
+  readonly id: string;
+  /** `running`, `compensating`, `completed`, `compensated`, `compensationFailed`. */
+  readonly status: string;
+  /** Counts the saves; the optimistic guard. The first save has 1. */
+  readonly revision: number;
+  /** JSON value. */
+  readonly state: unknown;
+}
+
+export class SagaStore extends Context.Service<
+  SagaStore,
+  {
+    /** The instances of `ids` that exist, locked until the transaction ends, in key order. */
+    readonly load: (saga: string, ids: ReadonlyArray<string>) => Effect.Effect<ReadonlyMap<string, SagaRecord>, StoreError, Transaction>;
+    /** Inserts revision 1, updates revision n from n − 1. A lost race fails the transaction with `Contention`. */
+    readonly save: (records: ReadonlyArray<SagaRecord>) => Effect.Effect<void, StoreError, Transaction>;
+    /** Committed instances, without locks. */
+    readonly find: (saga: string, ids: ReadonlyArray<string>) => Effect.Effect<ReadonlyMap<string, SagaRecord>, StoreError>;
+    /** How many instances are in each status. */
+    readonly count: (saga: string) => Effect.Effect<ReadonlyMap<string, number>, StoreError>;
+  }
+>()("@org/saga-core/ports/SagaStore") {}

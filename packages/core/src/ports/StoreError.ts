@@ -1,0 +1,39 @@
+/**
+ * What can go wrong behind a port. Drivers classify their errors once, at the edge, into one of these. The message never
+ * holds payloads, bind values or secrets.
+ */
+import { Schema } from "effect";
+
+/**
+ * - `Unavailable`: no connection, or lost before anything was decided. Nothing happened. Retry.
+ * - `Contention`: serialization failure, deadlock, lock timeout, a lost race on a key. Rolled back. Retry.
+ * - `Unknown`: the connection was lost while committing. It may have happened. Never guess.
+ * - `Refused`: an item was refused (constraint, size). Rolled back. Retrying the same cannot help.
+ * - `Misuse`: a port was called outside its transaction, or after it closed. A programming error.
+ */
+export const StoreReason = Schema.Literals(["Unavailable", "Contention", "Unknown", "Refused", "Misuse"]);
+export type StoreReason = typeof StoreReason.Type;
+
+export class StoreError extends Schema.TaggedError<StoreError>()("StoreError", {
+  reason: StoreReason,
+  /** `<Port>.<method>`. */
+  operation: Schema.String,
+  /** Safe to log. */
+  message: Schema.String,
+}) {
+  /** The same call may succeed later, and cannot have happened already. */
+  get isRetryable(): boolean {
+    return this.reason === "Unavailable" || this.reason === "Contention";
+  }
+}
+
+/** The message bus could not do it. At least once: the same messages may be published again. */
+export class BusError extends Schema.TaggedError<BusError>()("BusError", {
+  reason: Schema.Literals(["Unavailable", "Refused"]),
+  operation: Schema.String,
+  message: Schema.String,
+}) {
+  get isRetryable(): boolean {
+    return this.reason === "Unavailable";
+  }
+}
