@@ -16,6 +16,7 @@ export { CustomerId, OrderId } from "./domain/order/OrderId.ts";
 export * as OrderStatus from "./domain/order/OrderStatus.ts";
 export { Quantity, Sku, StockLine } from "./domain/stock/Sku.ts";
 export type { StockAccepted, StockBalance, StockCommand, StockRejection } from "./domain/stock/StockCommand.ts";
+export * as StockLedger from "./domain/stock/StockLedger.ts";
 
 // ports: contracts
 export * from "./ports/DeadLetters.ts";

@@ -29,3 +29,6 @@ export const HOLD_TTL_MS = 600_000;
 
 /** Longest time-to-live a hold may ask for, in milliseconds: one day. */
 export const HOLD_TTL_MAX_MS = 86_400_000;
+
+/** Units of one SKU on hand: room for a thousand of the largest orders, and sums far below 2^53. */
+export const STOCK_MAX = 1_000_000_000;

@@ -1,0 +1,163 @@
+/**
+ * The stock ledger: a decider over `StockState`, and `decideBatch`, the one function that every engine calls.
+ *
+ * Invariants (checked by properties, by every engine's contract suite and by the simulator):
+ * 1. Per SKU, held + committed ≤ onHand + shortage; only an `Adjust` makes a shortage grow (G1).
+ * 2. Per SKU, held and committed are the sums of the lines of the held and the committed holds; onHand is the sum of the
+ *    adjustments less what was shipped (G2).
+ * 3. Every command is idempotent per order (`Adjust`: per id): repeated, it changes nothing and answers the same.
+ * 4. A rejected command changes nothing.
+ * 5. A batch decides as its commands would one after the other.
+ * 6. Nothing is dated before the last change of what it touches, whatever the clock says.
+ *
+ * It is not an engine: it reads the part of the ledger that it is given (`touches` says which) and says what to write.
+ */
+import { Result } from "effect";
+import type { Decider } from "../Decider.ts";
+import type { OrderId } from "../order/OrderId.ts";
+import type { Timestamp } from "../Timestamp.ts";
+import type { Sku, StockLine } from "./Sku.ts";
+import type { StockAccepted, StockCommand, StockRejection } from "./StockCommand.ts";
+import * as Decision from "./StockDecision.ts";
+import { apply, type Book, type StockEvent } from "./StockEvent.ts";
+import { availableOf, empty, type Hold, type StockView, type StockWrites } from "./StockState.ts";
+
+export type { StockEvent } from "./StockEvent.ts";
+export {
+  Adjustment,
+  availableOf,
+  balanceOf,
+  empty,
+  Hold,
+  HoldStatus,
+  patch,
+  ReturnReason,
+  SkuBooks,
+  view,
+  type StockView,
+  type StockWrites,
+} from "./StockState.ts";
+
+/** A command with the engine's time. */
+export interface Timed {
+  readonly command: StockCommand;
+  readonly now: Timestamp;
+}
+
+export type Answer = Result.Result<StockAccepted, StockRejection>;
+
+export interface Batch {
+  /** One per command, in order. */
+  readonly answers: ReadonlyArray<Answer>;
+  readonly writes: StockWrites;
+  /** Everything that happened, in order. */
+  readonly events: ReadonlyArray<StockEvent>;
+}
+
+export const initial: StockView = empty;
+
+export const decide = (state: StockView, timed: Timed): Result.Result<ReadonlyArray<StockEvent>, StockRejection> =>
+  Result.map(Decision.decide(state, timed.command, timed.now), (decided) => decided.events);
+
+export const evolve = (state: StockView, event: StockEvent): StockView => {
+  const next = copyOf(state);
+  apply(next, event);
+  return next;
+};
+
+export const decider: Decider<StockView, Timed, StockEvent, StockRejection> = { initial, decide, evolve };
+
+/** Decides a list of commands: each sees the effects of those before it. */
+export const decideBatch = (state: StockView, commands: ReadonlyArray<StockCommand>, now: Timestamp): Batch => {
+  const book = copyOf(state);
+  const events: Array<StockEvent> = [];
+  const answers = commands.map((command): Answer => {
+    const decided = Decision.decide(book, command, now);
+    if (Result.isFailure(decided)) return Result.fail(decided.failure);
+    for (const event of decided.success.events) {
+      apply(book, event);
+      events.push(event);
+    }
+    return Result.succeed(decided.success.answer);
+  });
+  return {
+    answers,
+    events,
+    writes: {
+      skus: changed(state.skus, book.skus),
+      holds: changed(state.holds, book.holds),
+      adjustments: changed(state.adjustments, book.adjustments),
+    },
+  };
+};
+
+export interface Touched {
+  readonly orders: ReadonlyArray<OrderId>;
+  readonly adjustments: ReadonlyArray<string>;
+  /** SKUs that the commands name. Those of the orders' holds come on top (`skusOf`). */
+  readonly skus: ReadonlyArray<Sku>;
+}
+
+/** What the commands touch by name, each once, in key order (the order in which engines lock). */
+export const touches = (commands: ReadonlyArray<StockCommand>): Touched => {
+  const orders = new Set<OrderId>();
+  const adjustments = new Set<string>();
+  const skus = new Set<Sku>();
+  for (const command of commands) {
+    if (command._tag === "Adjust") {
+      adjustments.add(command.id);
+      skus.add(command.sku);
+    } else {
+      orders.add(command.orderId);
+      if (command._tag === "Reserve") for (const line of command.lines) skus.add(line.sku);
+    }
+  }
+  return { orders: sorted(orders), adjustments: sorted(adjustments), skus: sorted(skus) };
+};
+
+/** The SKUs of these holds, each once, in key order. */
+export const skusOf = (holds: Iterable<Hold>): ReadonlyArray<Sku> => {
+  const skus = new Set<Sku>();
+  for (const hold of holds) for (const line of hold.lines) skus.add(line.sku);
+  return sorted(skus);
+};
+
+/**
+ * SKUs of which an `Adjust` among the commands may find less than is promised: a superset, cheap to compute, nearly always
+ * empty. For each of them the view must hold every `held` hold with such a line (and the books of its other SKUs), because
+ * newest ones may be revoked.
+ */
+export const mayRevoke = (state: StockView, commands: ReadonlyArray<StockCommand>): ReadonlyArray<Sku> => {
+  const taken = new Map<Sku, number>();
+  const shrinking = new Set<Sku>();
+  const take = (sku: Sku, units: number): void => void taken.set(sku, (taken.get(sku) ?? 0) + units);
+  const takeAll = (lines: ReadonlyArray<StockLine>): void => lines.forEach((line) => take(line.sku, line.quantity));
+  for (const command of commands) {
+    if (command._tag === "Adjust" && command.delta < 0) {
+      shrinking.add(command.sku);
+      take(command.sku, -command.delta);
+    }
+    if (command._tag === "Reserve") takeAll(command.lines);
+    if (command._tag === "Commit") takeAll(state.holds.get(command.orderId)?.lines ?? []);
+  }
+  return sorted(shrinking).filter((sku) => {
+    const books = state.skus.get(sku);
+    return books === undefined || books.shortage > 0 || availableOf(books) < (taken.get(sku) ?? 0);
+  });
+};
+
+const copyOf = (state: StockView): Book => ({
+  skus: new Map(state.skus),
+  holds: new Map(state.holds),
+  adjustments: new Map(state.adjustments),
+});
+
+/** In key order, so that writers of the same rows meet in the same order. */
+const changed = <K extends string, V>(before: ReadonlyMap<K, V>, after: ReadonlyMap<K, V>): ReadonlyArray<V> =>
+  [...after]
+    .filter(([key, value]) => before.get(key) !== value)
+    .toSorted(([left], [right]) => (left < right ? -1 : 1))
+    .map(([, value]) => value);
+
+/** By code unit: the same order in every process, whatever its locale. */
+const sorted = <K extends string>(keys: Iterable<K>): ReadonlyArray<K> => [...keys].toSorted();
