@@ -18,6 +18,12 @@ export { Quantity, Sku, StockLine } from "./domain/stock/Sku.ts";
 export type { StockAccepted, StockBalance, StockCommand, StockRejection } from "./domain/stock/StockCommand.ts";
 export * as StockLedger from "./domain/stock/StockLedger.ts";
 
+export * as Checkout from "./domain/order/Checkout.ts";
+export * as CheckoutMessages from "./domain/order/CheckoutMessages.ts";
+export * as Coordinator from "./domain/saga/Coordinator.ts";
+export * as Saga from "./domain/saga/Saga.ts";
+export * as SagaDecider from "./domain/saga/SagaDecider.ts";
+
 // ports: contracts
 export * from "./ports/DeadLetters.ts";
 export * from "./ports/DocumentStore.ts";
@@ -32,3 +38,18 @@ export * from "./ports/StockReservation.ts";
 export * from "./ports/StoreError.ts";
 export * from "./ports/Timers.ts";
 export * from "./ports/UnitOfWork.ts";
+
+// flow: decisions meet ports
+export * as Aggregate from "./flow/Aggregate.ts";
+export * as CommandHandler from "./flow/CommandHandler.ts";
+export * as DocumentAggregate from "./flow/DocumentAggregate.ts";
+export * as HoldSweeper from "./flow/HoldSweeper.ts";
+export * as Mailbox from "./flow/Mailbox.ts";
+export * as MessageConsumer from "./flow/MessageConsumer.ts";
+export * as MessageId from "./flow/MessageId.ts";
+export * as OutboxRelay from "./flow/OutboxRelay.ts";
+export * as Responder from "./flow/Responder.ts";
+export * as Retention from "./flow/Retention.ts";
+export * as SagaRunner from "./flow/SagaRunner.ts";
+export * as TimerPump from "./flow/TimerPump.ts";
+export * as Worker from "./flow/Worker.ts";

@@ -105,15 +105,18 @@ export type Event =
   /** A cancel that has to undo: the saga answers it with `Close`. */
   | { readonly _tag: "CancelRequested"; readonly id: OrderId; readonly reason: Reason; readonly at: Timestamp };
 
-export type Rejection =
-  | StateMachine.InvalidTransition<OrderStatus>
-  | { readonly _tag: "OrderNotFound" }
-  | { readonly _tag: "OrderExists"; readonly id: OrderId }
-  | { readonly _tag: "EmptyOrder" }
-  | { readonly _tag: "TooManyLines"; readonly max: number }
-  | { readonly _tag: "NothingCaptured" }
-  | { readonly _tag: "TooLateToCancel"; readonly status: OrderStatus; readonly policy: CancelPolicy }
-  | Money.CurrencyMismatch;
+/** Why a command was refused. A value that is stored with a request's idempotency key, hence a schema. */
+export const RejectionSchema = Schema.Union([
+  Schema.TaggedStruct("InvalidTransition", { machine: Schema.String, from: OrderStatus, to: OrderStatus }),
+  Schema.TaggedStruct("OrderNotFound", {}),
+  Schema.TaggedStruct("OrderExists", { id: OrderId }),
+  Schema.TaggedStruct("EmptyOrder", {}),
+  Schema.TaggedStruct("TooManyLines", { max: Schema.Int }),
+  Schema.TaggedStruct("NothingCaptured", {}),
+  Schema.TaggedStruct("TooLateToCancel", { status: OrderStatus, policy: CancelPolicy }),
+  Schema.TaggedStruct("CurrencyMismatch", { left: Money.Currency, right: Money.Currency }),
+]);
+export type Rejection = typeof RejectionSchema.Type;
 
 export const initial: State = null;
 

@@ -1,0 +1,127 @@
+/**
+ * From the broker to the mailbox. A batch is acknowledged only after everything in it is committed or, if it cannot be
+ * handled, stands in the dead letters: nothing is lost, nothing blocks its neighbours.
+ *
+ * Messages of types that the consumer does not know its way with are skipped: topics carry more than one type.
+ */
+import { Cause, Effect, Exit, type Layer, Metric, Result } from "effect";
+import * as Message from "../domain/Message.ts";
+import { type DeadLetter, DeadLetters } from "../ports/DeadLetters.ts";
+import { type Delivery, MessageBus, type Subscription } from "../ports/MessageBus.ts";
+import type { BusError } from "../ports/StoreError.ts";
+import { StoreError } from "../ports/StoreError.ts";
+import { Transaction, UnitOfWork } from "../ports/UnitOfWork.ts";
+import type { Failure } from "./Mailbox.ts";
+import * as Worker from "./Worker.ts";
+
+/** Messages handed to the mailbox at once. */
+export const CONSUMER_BATCH_MAX = 500;
+
+export interface Options<R> {
+  /** Consumer group, and the consumer's name in the dead letters. */
+  readonly group: string;
+  readonly catalogue: Message.Catalogue;
+  /** What this consumer reads; other types on the same topics are skipped. */
+  readonly types: ReadonlyArray<Message.AnyType>;
+  /** One exit per envelope, in order. A `StoreError` that is not the message's fault makes the whole batch come again. */
+  readonly handle: (envelopes: ReadonlyArray<Message.Envelope>) => Effect.Effect<ReadonlyArray<Exit.Exit<unknown, Failure>>, never, R>;
+}
+
+const dead = Metric.counter("saga_dead_letters_total", { description: "Messages put aside", incremental: true });
+
+type Ports = DeadLetters | UnitOfWork;
+
+/** Handles one batch of deliveries. Succeeds when all of it may be acknowledged. */
+export const handleBatch = <R>(options: Options<R>) => {
+  const known = new Set(options.types.map((type) => type.type));
+  return Effect.fnUntraced(function* (batch: ReadonlyArray<Delivery>): Effect.fn.Return<void, StoreError, R | Ports> {
+    const letters: Array<Omit<DeadLetter, "at">> = [];
+    const read: Array<{ readonly envelope: Message.Envelope; readonly delivery: Extract<Delivery, { _tag: "Readable" }> }> = [];
+    for (const delivery of batch) {
+      if (delivery._tag === "Foreign") {
+        letters.push(foreignLetter(options.group, delivery));
+        continue;
+      }
+      if (!known.has(delivery.message.type)) continue;
+      const envelope = Message.decode(options.catalogue, delivery.message);
+      if (Result.isSuccess(envelope)) read.push({ envelope: envelope.success, delivery });
+      else letters.push(letter(options.group, delivery, envelope.failure.problem, envelope.failure.detail));
+    }
+    const exits = read.length === 0 ? [] : yield* options.handle(read.map(({ envelope }) => envelope));
+    for (const [index, exit] of exits.entries()) {
+      const delivery = read[index]?.delivery;
+      if (delivery === undefined || Exit.isSuccess(exit)) continue;
+      const failure = Cause.squash(exit.cause);
+      // Not the message's fault: an outage, a full mailbox, an unknown commit. It comes again, and the inbox knows.
+      if (failure instanceof StoreError) return yield* failure;
+      if (isMailboxFull(failure)) return yield* unavailable(options.group);
+      letters.push(letter(options.group, delivery, "poisoned", failure instanceof Error ? failure.message : "a defect"));
+    }
+    if (letters.length > 0) yield* bury(letters);
+  });
+};
+
+/** Consumes for as long as the layer lives; subscribes again after a failure. */
+export const layer = <R>(options: Options<R>): Layer.Layer<never, never, R | Ports | MessageBus> =>
+  Worker.layer(`MessageConsumer(${options.group})`, consume(options));
+
+/** Consumes until the broker is lost or a batch fails. */
+export const consume = Effect.fnUntraced(function* <R>(
+  options: Options<R>,
+): Effect.fn.Return<never, BusError | StoreError, R | Ports | MessageBus> {
+  const bus = yield* MessageBus;
+  const topics = [...new Set(options.types.map((type) => type.topic))].toSorted();
+  const subscription: Subscription = { group: options.group, topics, batchMax: CONSUMER_BATCH_MAX };
+  return yield* bus.consume(subscription, handleBatch(options));
+});
+
+const bury = Effect.fnUntraced(function* (letters: ReadonlyArray<Omit<DeadLetter, "at">>) {
+  const unitOfWork = yield* UnitOfWork;
+  yield* unitOfWork.commit(
+    Effect.gen(function* () {
+      const { now } = yield* Transaction;
+      const deadLetters = yield* DeadLetters;
+      yield* deadLetters.append(letters.map((each) => ({ ...each, at: now })));
+    }),
+  );
+  yield* Metric.update(dead, letters.length);
+  for (const each of letters) {
+    yield* Effect.logError(`${each.consumer}: put message ${each.message.id} (${each.message.type}) aside: ${each.problem}`);
+  }
+});
+
+const letter = (
+  consumer: string,
+  delivery: Extract<Delivery, { _tag: "Readable" }>,
+  problem: string,
+  detail: string,
+): Omit<DeadLetter, "at"> => ({ consumer, message: delivery.message, position: delivery.position, problem, detail, attempts: 1 });
+
+/** A record that is no message of ours: kept by its position, since it has no identity. */
+const foreignLetter = (consumer: string, delivery: Extract<Delivery, { _tag: "Foreign" }>): Omit<DeadLetter, "at"> => ({
+  consumer,
+  message: {
+    id: delivery.position,
+    type: "foreign",
+    topic: delivery.topic,
+    key: delivery.position,
+    occurredAt: 0,
+    correlationId: delivery.position,
+    causationId: null,
+    stepKey: null,
+    saga: null,
+    traceparent: null,
+    tracestate: null,
+    payload: "null",
+  },
+  position: delivery.position,
+  problem: delivery.problem,
+  detail: "the record is not a CloudEvent of this system",
+  attempts: 1,
+});
+
+const isMailboxFull = (failure: unknown): boolean =>
+  typeof failure === "object" && failure !== null && "_tag" in failure && failure._tag === "MailboxFull";
+
+const unavailable = (group: string): StoreError =>
+  new StoreError({ reason: "Unavailable", operation: "MessageConsumer.handle", message: `${group} has too much waiting` });

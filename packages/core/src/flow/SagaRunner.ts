@@ -1,0 +1,184 @@
+/**
+ * Runs a saga and the order it coordinates as one aggregate: state change, saga step, messages and timers of a decision
+ * are one commit. A request is answered by the order; a message or a timer moves the saga.
+ */
+import { Effect, Result, Schema } from "effect";
+import { fold } from "../domain/Decider.ts";
+import type * as Message from "../domain/Message.ts";
+import * as Checkout from "../domain/order/Checkout.ts";
+import { OrderCreated, OrderStatusChanged } from "../domain/order/CheckoutMessages.ts";
+import * as Order from "../domain/order/Order.ts";
+import { OrderId } from "../domain/order/OrderId.ts";
+import * as Coordinator from "../domain/saga/Coordinator.ts";
+import * as SagaDecider from "../domain/saga/SagaDecider.ts";
+import type { Timestamp } from "../domain/Timestamp.ts";
+import { OrderStore } from "../ports/OrderStore.ts";
+import { SagaStore } from "../ports/SagaStore.ts";
+import type { Aggregate, Decision, Input } from "./Aggregate.ts";
+
+/** An order, its checkout, and the revision the checkout was loaded with (0: never saved). */
+export interface State {
+  readonly order: Order.State;
+  readonly saga: SagaDecider.Instance<Checkout.Data> | null;
+  readonly revision: number;
+}
+
+/** A command of a person or a program; the coordinator stamps its time. */
+export type Command = (now: Timestamp) => Extract<Order.Command, { readonly _tag: "Place" | "Cancel" }>;
+
+/** The order after the request, or why it was refused. Messages and timers are answered with null. */
+export type Answer = Result.Result<Order.Order, Order.Rejection> | null;
+
+export const initial: State = { order: null, saga: null, revision: 0 };
+
+/** Pure: what an input does to an order and its checkout. */
+export const decide = (definition: Checkout.Definition, state: State, input: Input<Command>, now: Timestamp): Decision<State, Answer> => {
+  switch (input._tag) {
+    case "Request":
+      return request(definition, state, input.command(now), now);
+    case "Message":
+      return drive(definition, state, { _tag: "Reply", envelope: input.envelope, now });
+    case "Timer":
+      return drive(definition, state, { _tag: "Timer", name: input.timer.name, token: input.timer.token, now });
+  }
+};
+
+/** Orders and their checkouts behind the ports. */
+export const make = (definition: Checkout.Definition): Aggregate<State, Command, Answer, OrderStore | SagaStore> => ({
+  name: definition.name,
+  initial,
+  load: Effect.fnUntraced(function* (keys) {
+    const orders = yield* OrderStore;
+    const sagas = yield* SagaStore;
+    const found = yield* orders.load(keys.map((key) => OrderId.make(key)));
+    const instances = yield* sagas.load(definition.name, keys);
+    const states = new Map<string, State>();
+    for (const [id, order] of found) {
+      const record = instances.get(id);
+      states.set(id, { order, saga: record === undefined ? null : decodeInstance(record.state), revision: record?.revision ?? 0 });
+    }
+    return states;
+  }),
+  save: Effect.fnUntraced(function* (changes) {
+    const orders = yield* OrderStore;
+    const sagas = yield* SagaStore;
+    yield* orders.save(
+      changes.flatMap(({ before, after }) =>
+        after.order === null || after.order === before.order ? [] : [{ before: before.order, after: after.order }],
+      ),
+    );
+    yield* sagas.save(
+      changes.flatMap(({ key, before, after }) => {
+        if (after.saga === null || after.saga === before.saga) return [];
+        const { saga, version, status } = after.saga;
+        return [{ saga, version, id: key, status, revision: before.revision + 1, state: encodeInstance(after.saga) }];
+      }),
+    );
+  }),
+  decide: (state, input, now) => decide(definition, state, input, now),
+  encodeAnswer: (answer) => (answer !== null && Result.isSuccess(answer) ? { order: encodeOrder(answer.success) } : { rejection: answer?.failure ?? null }),
+  decodeAnswer: (json) => {
+    const { order, rejection } = decodeRecorded(json);
+    if (order !== undefined) return Result.succeed(order);
+    return rejection === undefined || rejection === null ? null : Result.fail(rejection);
+  },
+});
+
+const coordination: (
+  definition: Checkout.Definition,
+) => Coordinator.Coordination<Checkout.Data, Checkout.LocalCommand, Order.State, Order.Command, Order.Event, Order.Rejection> = (definition) => ({
+  definition,
+  decider: Order.decider,
+  command: Checkout.orderCommand,
+});
+
+const request = (
+  definition: Checkout.Definition,
+  state: State,
+  command: Extract<Order.Command, { readonly _tag: "Place" | "Cancel" }>,
+  now: Timestamp,
+): Decision<State, Answer> => {
+  const decided = Order.decide(state.order, command);
+  if (Result.isFailure(decided)) return refuse(state, decided.failure);
+  const [event] = decided.success;
+  const order = fold(Order.decider, decided.success, state.order);
+  if (order === null) return refuse(state, { _tag: "OrderNotFound" });
+  if (event === undefined) return { state, drafts: [], timers: [], answer: Result.succeed(order) };
+  const own = decided.success.flatMap(announce);
+  const follow = (input: SagaDecider.Input<Checkout.Data> | null): Decision<State, Answer> => {
+    if (input === null) return { state: { ...state, order }, drafts: own, timers: [], answer: Result.succeed(order) };
+    const driven = drive(definition, { ...state, order }, input);
+    return { ...driven, drafts: [...own, ...driven.drafts], answer: Result.succeed(driven.state.order ?? order) };
+  };
+  switch (event._tag) {
+    case "Placed":
+      return follow({ _tag: "Start", id: order.id, data: Checkout.dataOf(event), now });
+    case "StatusChanged":
+      return follow(null);
+    case "CancelRequested": {
+      const open = state.saga !== null && SagaDecider.canCancel(definition, state.saga);
+      if (!open) return refuse(state, { _tag: "TooLateToCancel", status: order.status, policy: order.cancelPolicy });
+      return follow({ _tag: "Cancel", by: event.reason === "canceledByUser" ? "user" : "operator", now });
+    }
+  }
+};
+
+const refuse = (state: State, rejection: Order.Rejection): Decision<State, Answer> => ({
+  state,
+  drafts: [],
+  timers: [],
+  answer: Result.fail(rejection),
+});
+
+const drive = (definition: Checkout.Definition, state: State, input: SagaDecider.Input<Checkout.Data>): Decision<State, Answer> => {
+  const before = { saga: state.saga, aggregate: state.order };
+  const driven = Coordinator.drive(coordination(definition), before, input);
+  const same = driven.state.saga === state.saga && driven.state.aggregate === state.order;
+  return {
+    state: same ? state : { ...state, order: driven.state.aggregate, saga: driven.state.saga },
+    drafts: [...driven.events.flatMap(announce), ...driven.drafts],
+    timers: driven.timers,
+    answer: null,
+  };
+};
+
+/** What the world hears of an order's event. */
+const announce = (event: Order.Event): ReadonlyArray<Message.Draft> => {
+  switch (event._tag) {
+    case "Placed": {
+      const { id, customerId, lines, total, at } = event;
+      return [OrderCreated.draft({ orderId: id, customerId, lines, total, at })];
+    }
+    case "StatusChanged": {
+      const { id, from, to, reason, at } = event;
+      return [OrderStatusChanged.draft({ orderId: id, from, to, reason, at })];
+    }
+    case "CancelRequested":
+      return [];
+  }
+};
+
+const StepState = Schema.Struct({
+  status: Schema.Literals(["pending", "sent", "done", "failed", "undoing", "undone", "undoRefused"]),
+  round: Schema.Int,
+  attempts: Schema.Int,
+});
+
+/** The stored form of an instance. */
+export const Instance = Schema.Struct({
+  saga: Schema.String,
+  version: Schema.Int,
+  id: Schema.String,
+  status: Schema.Literals(["running", "compensating", "completed", "compensated", "compensationFailed"]),
+  data: Checkout.Data,
+  steps: Schema.Record(Schema.String, StepState),
+  failure: Schema.NullOr(Schema.Struct({ step: Schema.String, reason: Schema.String })),
+  startedAt: Schema.Int,
+});
+
+const encodeInstance = Schema.encodeSync(Schema.toCodecJson(Instance));
+const decodeInstance = Schema.decodeUnknownSync(Schema.toCodecJson(Instance));
+const encodeOrder = Schema.encodeSync(Schema.toCodecJson(Order.Order));
+
+const Recorded = Schema.Struct({ order: Schema.optionalKey(Order.Order), rejection: Schema.optionalKey(Schema.NullOr(Order.RejectionSchema)) });
+const decodeRecorded = Schema.decodeUnknownSync(Schema.toCodecJson(Recorded));

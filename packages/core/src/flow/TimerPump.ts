@@ -1,0 +1,47 @@
+/**
+ * Due timers enter the mailbox like messages. A firing is removed in the transaction of its decision; if that never
+ * commits, it comes again after its lease. The decision ignores a token that is not in its state.
+ */
+import { Clock, Duration, Effect, type Layer } from "effect";
+import type { StoreError } from "../ports/StoreError.ts";
+import { type Timer, Timers } from "../ports/Timers.ts";
+import * as Worker from "./Worker.ts";
+
+/** Timers of one pass. */
+export const PUMP_BATCH_MAX = 200;
+
+/** How long a claimed timer is hidden, in milliseconds: above the longest decision, below what a person would notice. */
+export const LEASE_MS = 15_000;
+
+/** Longest rest without a look at the timers, in milliseconds: how late a timer that was just scheduled elsewhere may fire. */
+export const POLL_MS = 250;
+
+export type Handle<R> = (timers: ReadonlyArray<Timer>) => Effect.Effect<void, StoreError, R>;
+
+/** Hands all due timers of `owner` to `handle`, once; returns how many. */
+export const pumpOnce = Effect.fnUntraced(function* <R>(
+  owner: string,
+  handle: Handle<R>,
+  leaseMillis: number = LEASE_MS,
+): Effect.fn.Return<number, StoreError, R | Timers> {
+  const timers = yield* Timers;
+  const due = yield* timers.claimDue(owner, PUMP_BATCH_MAX, leaseMillis);
+  if (due.length > 0) yield* handle(due);
+  return due.length;
+});
+
+/** One pass: pump, and rest until the next timer, or for `POLL_MS`, if nothing was due. */
+export const pass = Effect.fnUntraced(function* <R>(
+  owner: string,
+  handle: Handle<R>,
+  leaseMillis: number = LEASE_MS,
+): Effect.fn.Return<void, StoreError, R | Timers> {
+  if ((yield* pumpOnce(owner, handle, leaseMillis)) > 0) return;
+  const timers = yield* Timers;
+  const next = yield* timers.nextDueAt(owner);
+  const now = yield* Clock.currentTimeMillis;
+  yield* Effect.sleep(Duration.millis(next === null ? POLL_MS : Math.min(POLL_MS, Math.max(1, next - now))));
+});
+
+export const layer = <R>(owner: string, handle: Handle<R>, leaseMillis: number = LEASE_MS): Layer.Layer<never, never, R | Timers> =>
+  Worker.layer(`TimerPump(${owner})`, pass(owner, handle, leaseMillis));

@@ -1,0 +1,39 @@
+/**
+ * A worker is a pass and a layer: the pass is testable, the layer repeats it. A pass that fails is logged, counted and
+ * run again after a pause that grows while failures follow each other; the worker itself never ends. So a process may
+ * start before its servers: it comes up when they do.
+ */
+import { Cause, Duration, Effect, Layer, Metric } from "effect";
+
+/** First pause after a failure, in milliseconds. Doubles up to `PAUSE_MAX_MS`. */
+export const PAUSE_MS = 100;
+export const PAUSE_MAX_MS = 5_000;
+
+const restarts = Metric.counter("saga_worker_restarts_total", { description: "Passes that failed and were run again", incremental: true });
+
+/** Repeats `pass` forever. It never fails; interruption ends it. */
+export const forever = <A, E, R>(name: string, pass: Effect.Effect<A, E, R>): Effect.Effect<never, never, R> => {
+  const counter = Metric.withAttributes(restarts, { worker: name });
+  const go = (pause: number): Effect.Effect<never, never, R> =>
+    Effect.matchCauseEffect(pass, {
+      onSuccess: () => Effect.suspend(() => go(PAUSE_MS)),
+      onFailure: (cause) =>
+        Cause.hasInterruptsOnly(cause)
+          ? Effect.interrupt
+          : Effect.logWarning(`${name}: ${describe(cause)}; again in ${pause} ms`).pipe(
+              Effect.andThen(Metric.update(counter, 1)),
+              Effect.andThen(Effect.sleep(Duration.millis(pause))),
+              Effect.andThen(Effect.suspend(() => go(Math.min(pause * 2, PAUSE_MAX_MS)))),
+            ),
+    });
+  return go(PAUSE_MS);
+};
+
+/** Runs the worker in the background for as long as the layer lives. */
+export const layer = <A, E, R>(name: string, pass: Effect.Effect<A, E, R>): Layer.Layer<never, never, R> =>
+  Layer.effectDiscard(Effect.forkScoped(forever(name, pass)));
+
+const describe = (cause: Cause.Cause<unknown>): string => {
+  const error = Cause.squash(cause);
+  return error instanceof Error ? error.message : "failed";
+};
