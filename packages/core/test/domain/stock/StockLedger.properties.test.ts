@@ -1,7 +1,7 @@
 import { Result } from "effect";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Decider, StockLedger } from "../../../src/index.ts";
+import { Decider, StockLedger, type StockCommand } from "../../../src/index.ts";
 import { command, orders, problems, stocked, ticks, type Tick } from "./StockModel.ts";
 
 interface Seen {
@@ -135,22 +135,8 @@ describe("StockLedger, whatever is asked of it", () => {
   });
 });
 
-/** What an engine reads for `commands`, in its steps. */
-const part = (whole: StockLedger.StockView, commands: Parameters<typeof StockLedger.touches>[0]): StockLedger.StockView => {
-  const touched = StockLedger.touches(commands);
-  const holds = new Map(touched.orders.flatMap((id) => [...entry(whole.holds, id)]));
-  const load = (names: ReadonlyArray<string>) => new Map([...whole.skus].filter(([sku]) => names.includes(sku)));
-  const adjustments = new Map(touched.adjustments.flatMap((id) => [...entry(whole.adjustments, id)]));
-  const first = { skus: load([...touched.skus, ...StockLedger.skusOf(holds.values())]), holds, adjustments };
-  const revocable = StockLedger.mayRevoke(first, commands);
-  const more = [...whole.holds.values()].filter(
-    (hold) => hold.status === "held" && hold.lines.some((line) => revocable.includes(line.sku)),
+/** What an engine reads for `commands`. */
+const part = (whole: StockLedger.StockView, commands: ReadonlyArray<StockCommand>): StockLedger.StockView =>
+  StockLedger.part(whole, commands, (sku) =>
+    [...whole.holds.values()].filter((hold) => hold.status === "held" && hold.lines.some((line) => line.sku === sku)),
   );
-  const all = new Map([...holds, ...more.map((hold) => [hold.orderId, hold] as const)]);
-  return { skus: load([...touched.skus, ...StockLedger.skusOf(all.values())]), holds: all, adjustments };
-};
-
-const entry = <K, V>(map: ReadonlyMap<K, V>, key: K): ReadonlyArray<readonly [K, V]> => {
-  const value = map.get(key);
-  return value === undefined ? [] : [[key, value]];
-};

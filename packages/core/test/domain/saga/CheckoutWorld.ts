@@ -1,0 +1,190 @@
+/**
+ * A world in miniature around the pure coordinator: idempotent participants, a network that loses, duplicates and
+ * reorders, timers that fire when they like. Everything is drawn from one list of numbers, so a run repeats exactly.
+ */
+import { Result } from "effect";
+import { Checkout, CheckoutMessages as M, Coordinator, Decider, Message, Order, type SagaDecider } from "@org/saga-core";
+import { orderId, place } from "../Fixtures.ts";
+
+export type Money = "none" | "authorized" | "declined" | "captured" | "refused" | "voided" | "refunded";
+export type Stock = "none" | "held" | "committed" | "rejected" | "released" | "shipped";
+
+export interface Fate {
+  readonly balance: boolean;
+  readonly stock: boolean;
+  readonly authorize: "ok" | "declined" | "timeout";
+  readonly commit: boolean;
+  readonly capture: "ok" | "declined" | "timeout";
+  readonly fulfill: boolean;
+}
+
+export const lucky: Fate = { balance: true, stock: true, authorize: "ok", commit: true, capture: "ok", fulfill: true };
+
+export const definition = Checkout.make({ holdTtlMillis: 3_600_000 });
+
+const coordination = { definition, decider: Order.decider, command: Checkout.orderCommand };
+
+export class World {
+  state: Coordinator.State<Checkout.Data, Order.State> = { saga: null, aggregate: null };
+  readonly network: Array<Message.Envelope> = [];
+  readonly timers = new Map<string, string>();
+  money: Money = "none";
+  stock: Stock = "none";
+  captures = 0;
+  refunds = 0;
+  fulfilled = false;
+  readonly statuses: Array<string> = [];
+  private ids = 0;
+  private now = 1_000;
+  readonly fate: Fate;
+
+  constructor(fate: Fate, cancelPolicy: Order.CancelPolicy = "compensating") {
+    this.fate = fate;
+    const placed = Decider.run(Order.decider, null, place({ cancelPolicy, now: this.now }));
+    if (Result.isFailure(placed)) throw new Error("fixture");
+    const [event] = placed.success.events;
+    if (event?._tag !== "Placed") throw new Error("fixture");
+    this.state = { saga: null, aggregate: placed.success.state };
+    this.input({ _tag: "Start", id: orderId, data: Checkout.dataOf(event), now: this.now });
+  }
+
+  get status(): Order.Order["status"] | undefined {
+    return this.state.aggregate?.status;
+  }
+
+  get saga(): SagaDecider.Instance<Checkout.Data> {
+    if (this.state.saga === null) throw new Error("no saga");
+    return this.state.saga;
+  }
+
+  input(input: SagaDecider.Input<Checkout.Data>): void {
+    const driven = Coordinator.drive(coordination, this.state, input);
+    this.state = driven.state;
+    for (const draft of driven.drafts) this.send(draft);
+    for (const timer of driven.timers) {
+      if (timer._tag === "Schedule") this.timers.set(timer.name, timer.token);
+      else this.timers.delete(timer.name);
+    }
+    if (this.status !== undefined && this.statuses.at(-1) !== this.status) this.statuses.push(this.status);
+  }
+
+  send(draft: Message.Draft): void {
+    this.ids += 1;
+    const meta = {
+      id: `m-${this.ids}`,
+      occurredAt: this.now,
+      correlationId: orderId,
+      causationId: null,
+      traceparent: null,
+      tracestate: null,
+    };
+    const read = Message.decode(M.catalogue, Message.stamp(draft, meta));
+    if (Result.isFailure(read)) throw new Error(read.failure.detail);
+    this.network.push(read.success);
+  }
+
+  /** Delivers the message at `index`; `copy` leaves it in the network for another time. */
+  deliver(index: number, copy = false): void {
+    const [envelope] = copy ? this.network.slice(index, index + 1) : this.network.splice(index, 1);
+    if (envelope === undefined) return;
+    this.now += 1;
+    if (definition.awaits.some((type) => type.type === envelope.type)) this.input({ _tag: "Reply", envelope, now: this.now });
+    else this.participate(envelope);
+  }
+
+  lose(index: number): void {
+    this.network.splice(index, 1);
+  }
+
+  /** Fires a timer; `token` of a firing that is out of date. */
+  fire(name: string, token = this.timers.get(name)): void {
+    if (token === undefined) return;
+    this.now += 1_000;
+    this.input({ _tag: "Timer", name, token, now: this.now });
+  }
+
+  cancel(): boolean {
+    const before = this.saga.status;
+    this.now += 1;
+    this.input({ _tag: "Cancel", by: "user", now: this.now });
+    return before === "running" && this.saga.status !== "running";
+  }
+
+  /** Without faults until nothing moves any more. */
+  settle(): void {
+    for (let step = 0; step < 10_000; step++) {
+      if (this.network.length > 0) this.deliver(0);
+      else {
+        const [name] = this.timers.keys();
+        if (name === undefined) return;
+        this.fire(name);
+      }
+    }
+    throw new Error("it does not come to rest");
+  }
+
+  private reply<B>(type: Message.MessageType<B>, body: B, to: Message.Envelope): void {
+    this.send(type.draft(body, { stepKey: to.stepKey ?? undefined, saga: to.saga ?? undefined }));
+  }
+
+  private participate(envelope: Message.Envelope): void {
+    this.inventory(envelope);
+    this.payment(envelope);
+    if (M.FulfillOrder.is(envelope)) {
+      if (this.fate.fulfill) this.fulfilled = true;
+      if (this.fate.fulfill) this.reply(M.FulfillmentSucceeded, { orderId }, envelope);
+      else this.reply(M.FulfillmentFailed, { orderId, detail: "broken" }, envelope);
+    }
+  }
+
+  private inventory(envelope: Message.Envelope): void {
+    if (M.ReserveStock.is(envelope)) {
+      if (this.stock === "none") this.stock = this.fate.stock ? "held" : "rejected";
+      if (this.stock === "rejected" || this.stock === "released") this.reply(M.StockRejected, { orderId, skus: [] }, envelope);
+      else this.reply(M.StockReserved, { orderId, until: 1 }, envelope);
+    }
+    if (M.CommitStock.is(envelope)) {
+      if (this.stock === "held" && this.fate.commit) this.stock = "committed";
+      if (this.stock === "committed" || this.stock === "shipped") this.reply(M.StockCommitted, { orderId }, envelope);
+      else this.reply(M.StockHoldExpired, { orderId }, envelope);
+    }
+    if (M.ReleaseStock.is(envelope)) {
+      if (this.stock === "shipped") return this.reply(M.StockReleaseRefused, { orderId }, envelope);
+      this.stock = "released";
+      this.reply(M.StockReleased, { orderId, reason: "asked" }, envelope);
+    }
+    if (M.ShipStock.is(envelope)) {
+      if (this.stock === "committed") this.stock = "shipped";
+      if (this.stock === "shipped") this.reply(M.StockShipped, { orderId }, envelope);
+    }
+  }
+
+  private payment(envelope: Message.Envelope): void {
+    if (M.CheckBalance.is(envelope)) this.reply(this.fate.balance ? M.BalanceSufficient : M.BalanceInsufficient, { orderId }, envelope);
+    if (M.AuthorizePayment.is(envelope)) {
+      if (this.money === "none") this.money = this.fate.authorize === "ok" ? "authorized" : "declined";
+      if (this.money === "declined" || this.money === "voided")
+        this.reply(M.PaymentDeclined, { orderId, reason: this.fate.authorize === "timeout" ? "timeout" : "declined" }, envelope);
+      else this.reply(M.PaymentAuthorized, { orderId }, envelope);
+    }
+    if (M.CapturePayment.is(envelope)) {
+      if (this.money === "authorized") {
+        this.money = this.fate.capture === "ok" ? "captured" : "refused";
+        if (this.money === "captured") this.captures += 1;
+      }
+      if (this.money === "captured" || this.money === "refunded") this.reply(M.PaymentCaptured, { orderId }, envelope);
+      else this.reply(M.CaptureRefused, { orderId, reason: this.fate.capture === "timeout" ? "timeout" : "declined" }, envelope);
+    }
+    if (M.VoidPayment.is(envelope)) {
+      if (this.money !== "captured" && this.money !== "refunded") this.money = "voided";
+      this.reply(M.PaymentVoided, { orderId }, envelope);
+    }
+    if (M.RefundPayment.is(envelope)) {
+      if (this.money === "captured") {
+        this.money = "refunded";
+        this.refunds += 1;
+      }
+      this.reply(M.PaymentRefunded, { orderId }, envelope);
+    }
+  }
+}
