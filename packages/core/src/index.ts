@@ -53,3 +53,6 @@ export * as Retention from "./flow/Retention.ts";
 export * as SagaRunner from "./flow/SagaRunner.ts";
 export * as TimerPump from "./flow/TimerPump.ts";
 export * as Worker from "./flow/Worker.ts";
+
+// memory: reference adapters
+export * as MemoryStock from "./memory/MemoryStock.ts";

@@ -146,6 +146,30 @@ export const mayRevoke = (state: StockView, commands: ReadonlyArray<StockCommand
   });
 };
 
+/**
+ * The part of a whole ledger that `commands` touch, read in the steps that every engine takes: the orders' holds, the books
+ * of their SKUs and of those named, and the live holds that an `Adjust` may revoke.
+ */
+export const part = (whole: StockView, commands: ReadonlyArray<StockCommand>, liveHoldsOf: (sku: Sku) => Iterable<Hold>): StockView => {
+  const touched = touches(commands);
+  const holds = pick(whole.holds, touched.orders);
+  const adjustments = pick(whole.adjustments, touched.adjustments);
+  const first = { skus: pick(whole.skus, [...touched.skus, ...skusOf(holds.values())]), holds, adjustments };
+  const revocable = mayRevoke(first, commands);
+  if (revocable.length === 0) return first;
+  for (const sku of revocable) for (const hold of liveHoldsOf(sku)) holds.set(hold.orderId, hold);
+  return { skus: pick(whole.skus, [...touched.skus, ...skusOf(holds.values())]), holds, adjustments };
+};
+
+const pick = <K, V>(from: ReadonlyMap<K, V>, keys: ReadonlyArray<K>): Map<K, V> => {
+  const picked = new Map<K, V>();
+  for (const key of keys) {
+    const value = from.get(key);
+    if (value !== undefined) picked.set(key, value);
+  }
+  return picked;
+};
+
 const copyOf = (state: StockView): Book => ({
   skus: new Map(state.skus),
   holds: new Map(state.holds),

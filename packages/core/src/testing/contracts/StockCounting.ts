@@ -1,0 +1,70 @@
+/** The part of the stock contract about counting: adjustments, shortages, lists of commands, books. */
+import { Effect } from "effect";
+import type { OrderId } from "../../domain/order/OrderId.ts";
+import type { StockReservation } from "../../ports/StockReservation.ts";
+import * as Contract from "../Contract.ts";
+import { line, no, same, sentence, word, yes } from "./StockShop.ts";
+
+export const counting: ReadonlyArray<Contract.Case<StockReservation>> = [
+  sentence("counts an adjustment once per id", (shop) =>
+    Effect.gen(function* () {
+      const apple = yield* shop.sku(5);
+      const counted = yes({ _tag: "Adjusted", sku: apple, onHand: 8, shortage: 0 });
+      yield* same(yield* shop.adjust("delivery", apple, 3), counted);
+      yield* shop.adjust("another", apple, 1);
+      yield* same(yield* shop.adjust("delivery", apple, 3), counted, "again, the answer of then");
+      yield* same((yield* shop.books(apple)).onHand, 9);
+      const reused = yield* shop.adjust("delivery", apple, 4);
+      yield* same(word(reused), "InvalidQuantity", "the id for something else");
+      const ghost = shop.unknownSku("ghost");
+      yield* same(yield* shop.adjust("out", ghost, -1), no({ _tag: "UnknownSku", sku: ghost }));
+    }),
+  ),
+  sentence("revokes the newest holds when less is counted than was promised, and shows the rest as a shortage", (shop) =>
+    Effect.gen(function* () {
+      const [apple, pear] = [yield* shop.sku(6), yield* shop.sku(6)];
+      yield* shop.reserve("sold", [line(apple, 2)]);
+      yield* shop.ask({ _tag: "Commit", orderId: shop.order("sold") });
+      yield* shop.reserve("old", [line(apple, 2)]);
+      yield* Contract.wait(3);
+      yield* shop.reserve("new", [line(apple, 1), line(pear, 4)]);
+      yield* same(yield* shop.adjust("count", apple, -2), yes({ _tag: "Adjusted", sku: apple, onHand: 4, shortage: 0 }), "one revoked");
+      yield* same((yield* shop.books(pear)).held, 0, "all lines of a revoked hold come back");
+      yield* same((yield* shop.books(apple)).held, 2, "the old one stays");
+      yield* same(yield* shop.adjust("fire", apple, -3), yes({ _tag: "Adjusted", sku: apple, onHand: 1, shortage: 1 }), "shortage");
+      yield* same(yield* shop.books(apple), { onHand: 1, held: 0, committed: 2, available: 0, shortage: 1 });
+      const orderId = shop.order("sold");
+      yield* same(yield* shop.ask({ _tag: "Ship", orderId }), no({ _tag: "OutOfStock", orderId, skus: [apple] }), "what is not there");
+      yield* same(yield* shop.ask({ _tag: "Commit", orderId: shop.order("new") }), no({ _tag: "HoldExpired", orderId: shop.order("new") }));
+      yield* shop.adjust("delivery", apple, 1);
+      yield* same(yield* shop.books(apple), { onHand: 2, held: 0, committed: 2, available: 0, shortage: 0 });
+      yield* same(word(yield* shop.ask({ _tag: "Ship", orderId })), "Shipped", "resolved");
+    }),
+  ),
+  sentence("decides a list in order, each command seeing those before it, none failing its neighbours", (shop) =>
+    Effect.gen(function* () {
+      const apple = yield* shop.sku(3);
+      const [a, b] = [shop.order("a"), shop.order("b")];
+      const reserve = (orderId: OrderId) => ({ _tag: "Reserve", orderId, lines: [line(apple, 2)], ttlMillis: 60_000 }) as const;
+      const answers = yield* shop.askAll([
+        reserve(a),
+        reserve(b),
+        { _tag: "Release", orderId: a },
+        reserve(b),
+        { _tag: "Commit", orderId: b },
+        { _tag: "Adjust", id: `${shop.tag}-in`, sku: apple, delta: 2 },
+      ]);
+      yield* same(answers.map(word), ["Reserved", "OutOfStock", "Released", "Reserved", "Committed", "Adjusted"]);
+      yield* same(yield* shop.books(apple), { onHand: 5, held: 0, committed: 2, available: 3, shortage: 0 });
+      yield* same(yield* shop.askAll([]), []);
+    }),
+  ),
+  sentence("shows the books of what it knows", (shop) =>
+    Effect.gen(function* () {
+      const apple = yield* shop.sku(0);
+      yield* same((yield* shop.balances([apple, shop.unknownSku("ghost")])).size, 1);
+      yield* same((yield* shop.allBalances).find((balance) => balance.sku === apple)?.onHand, 0);
+      yield* same((yield* shop.balances([])).size, 0);
+    }),
+  ),
+];
