@@ -115,7 +115,10 @@ export const catalogue = (types: ReadonlyArray<AnyType>): Catalogue => {
 };
 
 /** A draft with its identity. */
-export const stamp = (draft: Draft, meta: Pick<Meta, "id" | "occurredAt" | "correlationId" | "causationId" | "traceparent" | "tracestate">): Encoded => ({
+export const stamp = (
+  draft: Draft,
+  meta: Pick<Meta, "id" | "occurredAt" | "correlationId" | "causationId" | "traceparent" | "tracestate">,
+): Encoded => ({
   id: meta.id,
   type: draft.type,
   topic: draft.topic,

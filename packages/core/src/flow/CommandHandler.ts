@@ -120,7 +120,8 @@ const claimKeys = Effect.fnUntraced(function* <S, C, A, R>(
   for (const [position, { index }] of claims.entries()) {
     const verdict = verdicts[position];
     if (verdict?._tag === "Mismatch") outcomes[index] = { _tag: "KeyReused" };
-    if (verdict?._tag === "Repeated") outcomes[index] = { _tag: "Answered", answer: aggregate.decodeAnswer(verdict.answer), repeated: true };
+    if (verdict?._tag === "Repeated")
+      outcomes[index] = { _tag: "Answered", answer: aggregate.decodeAnswer(verdict.answer), repeated: true };
   }
   for (const { index, first } of followers) repeats.set(index, first);
   return repeats;
@@ -158,7 +159,9 @@ export const sendAll = Effect.fnUntraced(function* (sent: ReadonlyArray<Sent>, n
   const ids = (yield* MessageId.next(count)).values();
   const outbox = yield* Outbox;
   yield* outbox.append(
-    sent.flatMap(({ cause, drafts }) => drafts.map((draft) => Message.stamp(draft, { ...cause, id: ids.next().value ?? "", occurredAt: now }))),
+    sent.flatMap(({ cause, drafts }) =>
+      drafts.map((draft) => Message.stamp(draft, { ...cause, id: ids.next().value ?? "", occurredAt: now })),
+    ),
   );
 });
 

@@ -28,13 +28,19 @@ export interface Options<St, C, E, R> {
   readonly fromMessage: (envelope: Message.Envelope, now: Timestamp) => C | null;
   readonly fromTimer: (timer: Timer, now: Timestamp) => C;
   /** What the world hears and which timers are set, given what happened. `state` is the one after it. */
-  readonly react: (events: ReadonlyArray<E>, state: St, now: Timestamp) => { readonly drafts: ReadonlyArray<Message.Draft>; readonly timers: ReadonlyArray<TimerRequest> };
+  readonly react: (
+    events: ReadonlyArray<E>,
+    state: St,
+    now: Timestamp,
+  ) => { readonly drafts: ReadonlyArray<Message.Draft>; readonly timers: ReadonlyArray<TimerRequest> };
 }
 
 /** The answer to a request: what happened, or why not. */
 export type Answer<R> = { readonly _tag: "Accepted" } | { readonly _tag: "Rejected"; readonly rejection: R } | { readonly _tag: "Ignored" };
 
-export const make = <St, C, E, R>(options: Options<St, C, E, R>): Aggregate<Revised<St>, (now: Timestamp) => C, Answer<R>, DocumentStore> => {
+export const make = <St, C, E, R>(
+  options: Options<St, C, E, R>,
+): Aggregate<Revised<St>, (now: Timestamp) => C, Answer<R>, DocumentStore> => {
   const { name, decider } = options;
   const json = Schema.toCodecJson(options.schema);
   const encode = Schema.encodeSync(json);
@@ -57,13 +63,16 @@ export const make = <St, C, E, R>(options: Options<St, C, E, R>): Aggregate<Revi
     }),
     save: Effect.fnUntraced(function* (changes) {
       const store = yield* DocumentStore;
-      yield* store.save(changes.map(({ key, before, after }) => ({ kind: name, id: key, revision: before.revision + 1, state: encode(after.state) })));
+      yield* store.save(
+        changes.map(({ key, before, after }) => ({ kind: name, id: key, revision: before.revision + 1, state: encode(after.state) })),
+      );
     }),
     decide: (revised, input, now) => {
       const command = commandOf(options, input, now);
       if (command === null) return { state: revised, drafts: [], timers: [], answer: { _tag: "Ignored" } };
       const decided = decider.decide(revised.state, command);
-      if (Result.isFailure(decided)) return { state: revised, drafts: [], timers: [], answer: { _tag: "Rejected", rejection: decided.failure } };
+      if (Result.isFailure(decided))
+        return { state: revised, drafts: [], timers: [], answer: { _tag: "Rejected", rejection: decided.failure } };
       const state = fold(decider, decided.success, revised.state);
       const reaction = options.react(decided.success, state, now);
       return { state: decided.success.length === 0 ? revised : { ...revised, state }, ...reaction, answer: { _tag: "Accepted" } };

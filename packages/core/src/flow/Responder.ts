@@ -16,11 +16,13 @@ export interface Options<R> {
   /** Consumer name in the inbox. */
   readonly name: string;
   /** Idempotent. The replies to each message, in order. */
-  readonly respond: (envelopes: ReadonlyArray<Message.Envelope>) => Effect.Effect<ReadonlyArray<ReadonlyArray<Message.Draft>>, StoreError, R>;
+  readonly respond: (
+    envelopes: ReadonlyArray<Message.Envelope>,
+  ) => Effect.Effect<ReadonlyArray<ReadonlyArray<Message.Draft>>, StoreError, R>;
 }
 
 /** A reply under the key of the step that it answers. */
-export const reply = <B>(type: Message.MessageType<B>, body: B, to: Message.Envelope): Message.Draft =>
+export const reply = <B>(type: Message.MessageType<B>, body: NoInfer<B>, to: Message.Envelope): Message.Draft =>
   type.draft(body, { stepKey: to.stepKey ?? undefined, saga: to.saga ?? undefined });
 
 /** Runs a batch: effects, then one commit. What `MessageConsumer` takes as `handle`. */

@@ -76,7 +76,8 @@ export const make = (definition: Checkout.Definition): Aggregate<State, Command,
     );
   }),
   decide: (state, input, now) => decide(definition, state, input, now),
-  encodeAnswer: (answer) => (answer !== null && Result.isSuccess(answer) ? { order: encodeOrder(answer.success) } : { rejection: answer?.failure ?? null }),
+  encodeAnswer: (answer) =>
+    answer !== null && Result.isSuccess(answer) ? { order: encodeOrder(answer.success) } : { rejection: answer?.failure ?? null },
   decodeAnswer: (json) => {
     const { order, rejection } = decodeRecorded(json);
     if (order !== undefined) return Result.succeed(order);
@@ -86,7 +87,9 @@ export const make = (definition: Checkout.Definition): Aggregate<State, Command,
 
 const coordination: (
   definition: Checkout.Definition,
-) => Coordinator.Coordination<Checkout.Data, Checkout.LocalCommand, Order.State, Order.Command, Order.Event, Order.Rejection> = (definition) => ({
+) => Coordinator.Coordination<Checkout.Data, Checkout.LocalCommand, Order.State, Order.Command, Order.Event, Order.Rejection> = (
+  definition,
+) => ({
   definition,
   decider: Order.decider,
   command: Checkout.orderCommand,
@@ -180,5 +183,8 @@ const encodeInstance = Schema.encodeSync(Schema.toCodecJson(Instance));
 const decodeInstance = Schema.decodeUnknownSync(Schema.toCodecJson(Instance));
 const encodeOrder = Schema.encodeSync(Schema.toCodecJson(Order.Order));
 
-const Recorded = Schema.Struct({ order: Schema.optionalKey(Order.Order), rejection: Schema.optionalKey(Schema.NullOr(Order.RejectionSchema)) });
+const Recorded = Schema.Struct({
+  order: Schema.optionalKey(Order.Order),
+  rejection: Schema.optionalKey(Schema.NullOr(Order.RejectionSchema)),
+});
 const decodeRecorded = Schema.decodeUnknownSync(Schema.toCodecJson(Recorded));

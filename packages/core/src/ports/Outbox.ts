@@ -18,8 +18,7 @@ export type PublishVerdict = "Published" | "Refused";
 
 export type DrainResult =
   /** Another relay owns the shard. */
-  | { readonly _tag: "Busy" }
-  | { readonly _tag: "Drained"; readonly published: number; readonly refused: number };
+  { readonly _tag: "Busy" } | { readonly _tag: "Drained"; readonly published: number; readonly refused: number };
 
 export interface Backlog {
   readonly pending: number;

@@ -6,11 +6,13 @@ import { anyCommand, line, orderId, place } from "./Fixtures.ts";
 
 const { machine } = OrderStatus;
 
+type Accepted = Result.Result<Decider.Step<Order.State, Order.Event>, Order.Rejection>;
+
 /** Folds commands that are accepted; refused ones change nothing. */
 const after = (...commands: ReadonlyArray<Order.Command>): Order.Order => {
   let state: Order.State = null;
   for (const command of commands) {
-    const step = Decider.run(Order.decider, state, command);
+    const step: Accepted = Decider.run(Order.decider, state, command);
     if (Result.isFailure(step)) throw new Error(`refused: ${JSON.stringify(step.failure)}`);
     state = step.success.state;
   }
@@ -125,7 +127,7 @@ describe("any sequence of commands (G7)", () => {
         let events = 0;
         for (const command of commands) {
           const before: Order.State = state;
-          const step = Decider.run(Order.decider, state, command);
+          const step: Accepted = Decider.run(Order.decider, state, command);
           if (Result.isFailure(step)) continue;
           state = step.success.state;
           events += step.success.events.length;
@@ -159,7 +161,7 @@ describe("any sequence of commands (G7)", () => {
         let state: Order.State = null;
         const events: Array<Order.Event> = [];
         for (const command of commands) {
-          const step = Decider.run(Order.decider, state, command);
+          const step: Accepted = Decider.run(Order.decider, state, command);
           if (Result.isFailure(step)) continue;
           state = step.success.state;
           events.push(...step.success.events);

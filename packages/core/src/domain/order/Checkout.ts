@@ -108,7 +108,11 @@ const payment = (data: Data): { orderId: OrderId; customerId: CustomerId; amount
 const noneNeeded = { none: "it changes nothing" } as const;
 const notAfterPivot = { none: "after the pivot the order goes forward, or the money goes back" } as const;
 
-const steps = (holdTtlMillis: number, timeoutMillis: number, paymentTimeoutMillis: number): ReadonlyArray<Saga.Step<Data, LocalCommand>> => [
+const steps = (
+  holdTtlMillis: number,
+  timeoutMillis: number,
+  paymentTimeoutMillis: number,
+): ReadonlyArray<Saga.Step<Data, LocalCommand>> => [
   Saga.local("start-checkout", { kind: "compensatable", command: () => ({ _tag: "StartCheckout" }), refused: "canceledByUser" }),
   Saga.remote("check-balance", {
     kind: "compensatable",

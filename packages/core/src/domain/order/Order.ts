@@ -193,10 +193,7 @@ export const sumLines = (lines: ReadonlyArray<OrderLine>): ReadonlyArray<OrderLi
   return [...bySku.values()];
 };
 
-const place = (
-  state: State,
-  command: Extract<Command, { readonly _tag: "Place" }>,
-): Result.Result<ReadonlyArray<Event>, Rejection> => {
+const place = (state: State, command: Extract<Command, { readonly _tag: "Place" }>): Result.Result<ReadonlyArray<Event>, Rejection> => {
   if (state !== null) return Result.fail({ _tag: "OrderExists", id: command.id });
   const [first] = command.lines;
   if (first === undefined) return Result.fail({ _tag: "EmptyOrder" });
@@ -211,12 +208,7 @@ const place = (
   return Result.succeed([{ _tag: "Placed", id, customerId, lines, total, paymentMethod, cancelPolicy, at: now }]);
 };
 
-const move = (
-  order: Order,
-  to: OrderStatus,
-  reason: Reason | null,
-  now: Timestamp,
-): Result.Result<ReadonlyArray<Event>, Rejection> => {
+const move = (order: Order, to: OrderStatus, reason: Reason | null, now: Timestamp): Result.Result<ReadonlyArray<Event>, Rejection> => {
   const guarded = StateMachine.guard(machine, order.status, to);
   if (Result.isFailure(guarded)) return Result.fail(guarded.failure);
   const last = order.history.at(-1);
@@ -225,10 +217,7 @@ const move = (
   return Result.succeed([{ _tag: "StatusChanged", id: order.id, from: order.status, to, reason, at }]);
 };
 
-const cancel = (
-  order: Order,
-  command: Extract<Command, { readonly _tag: "Cancel" }>,
-): Result.Result<ReadonlyArray<Event>, Rejection> => {
+const cancel = (order: Order, command: Extract<Command, { readonly _tag: "Cancel" }>): Result.Result<ReadonlyArray<Event>, Rejection> => {
   const reason: Reason = command.by === "user" ? "canceledByUser" : "canceledByOperator";
   if (order.status === "canceled" || order.cancelRequested) return Result.succeed([]);
   if (order.status === "created") return move(order, "canceled", reason, command.now);

@@ -79,7 +79,12 @@ export const transition = <D, C>(definition: Definition<D, C>, instance: Instanc
       return timer(definition, instance, input);
     case "Cancel":
       return canCancel(definition, instance)
-        ? turn(definition, instance, { step: current(definition, instance)?.name ?? START_TIMER, reason: definition.canceled(input.by) }, input.now)
+        ? turn(
+            definition,
+            instance,
+            { step: current(definition, instance)?.name ?? START_TIMER, reason: definition.canceled(input.by) },
+            input.now,
+          )
         : [instance, []];
     case "Resume":
       return instance.status === "compensationFailed" ? resume(definition, instance, input.now) : [instance, []];
@@ -88,7 +93,8 @@ export const transition = <D, C>(definition: Definition<D, C>, instance: Instanc
 
 /** Before the pivot was asked for, a cancel can still undo everything. */
 export const canCancel = <D, C>(definition: Definition<D, C>, instance: Instance<D>): boolean =>
-  instance.status === "running" && definition.steps.every((step) => step.kind === "compensatable" || stateOf(instance, step.name).status === "pending");
+  instance.status === "running" &&
+  definition.steps.every((step) => step.kind === "compensatable" || stateOf(instance, step.name).status === "pending");
 
 export const isAtRest = <D>(instance: Instance<D>): boolean =>
   instance.status === "completed" || instance.status === "compensated" || instance.status === "compensationFailed";
@@ -192,7 +198,11 @@ const localReply = <D, C>(
   return turn(definition, withStep(instance, step.name, { status: "failed" }), { step: step.name, reason: step.refused }, input.now);
 };
 
-const timer = <D, C>(definition: Definition<D, C>, instance: Instance<D>, input: Extract<Input<D>, { _tag: "Timer" }>): Transition<D, C> => {
+const timer = <D, C>(
+  definition: Definition<D, C>,
+  instance: Instance<D>,
+  input: Extract<Input<D>, { _tag: "Timer" }>,
+): Transition<D, C> => {
   if (input.name === START_TIMER) {
     const untouched = instance.status === "running" && Object.keys(instance.steps).length === 0;
     return untouched ? advance(definition, instance, input.now) : [instance, []];

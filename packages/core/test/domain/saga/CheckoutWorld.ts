@@ -123,7 +123,7 @@ export class World {
     throw new Error("it does not come to rest");
   }
 
-  private reply<B>(type: Message.MessageType<B>, body: B, to: Message.Envelope): void {
+  private reply<B>(type: Message.MessageType<B>, body: NoInfer<B>, to: Message.Envelope): void {
     this.send(type.draft(body, { stepKey: to.stepKey ?? undefined, saga: to.saga ?? undefined }));
   }
 
