@@ -9,6 +9,7 @@ export * as Decider from "./domain/Decider.ts";
 export * as Limits from "./domain/Limits.ts";
 export * as Message from "./domain/Message.ts";
 export * as Money from "./domain/Money.ts";
+export * as Shard from "./domain/Shard.ts";
 export * as StateMachine from "./domain/StateMachine.ts";
 export { Timestamp } from "./domain/Timestamp.ts";
 export * as Order from "./domain/order/Order.ts";
@@ -55,4 +56,17 @@ export * as TimerPump from "./flow/TimerPump.ts";
 export * as Worker from "./flow/Worker.ts";
 
 // memory: reference adapters
+export * as FaultPoint from "./memory/FaultPoint.ts";
+export * as MemoryDatabase from "./memory/MemoryDatabase.ts";
+export * as MemoryDeadLetters from "./memory/MemoryDeadLetters.ts";
+export * as MemoryDocumentStore from "./memory/MemoryDocumentStore.ts";
+export * as MemoryIdempotencyKeys from "./memory/MemoryIdempotencyKeys.ts";
+export * as MemoryInbox from "./memory/MemoryInbox.ts";
+export * as MemoryLock from "./memory/MemoryLock.ts";
+export * as MemoryOrderStore from "./memory/MemoryOrderStore.ts";
+export * as MemoryOutbox from "./memory/MemoryOutbox.ts";
+export * as MemorySagaStore from "./memory/MemorySagaStore.ts";
 export * as MemoryStock from "./memory/MemoryStock.ts";
+export * as MemoryStores from "./memory/MemoryStores.ts";
+export * as MemoryTimers from "./memory/MemoryTimers.ts";
+export * as MemoryUnitOfWork from "./memory/MemoryUnitOfWork.ts";

@@ -45,7 +45,8 @@ export const save = Effect.fnUntraced(function* (
     if (state === undefined) {
       return yield* MemoryDatabase.doom(transaction, MemoryDatabase.failure("Refused", operation, "the state is not a JSON value"));
     }
-    table.put(key, { ...row, state });
+    const { kind, id, version, status } = row;
+    table.put(key, { kind, id, version, status, revision: row.revision, state });
   }
 });
 
