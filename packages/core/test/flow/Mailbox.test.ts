@@ -1,0 +1,203 @@
+import { Deferred, Effect, Exit, Fiber, type Scope } from "effect";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { Mailbox, StoreError } from "@org/saga-core";
+import { Simulator } from "@org/saga-core/testing";
+
+interface Item {
+  readonly key: string;
+  readonly value: number;
+}
+
+type Run = (items: ReadonlyArray<Item>) => Effect.Effect<ReadonlyArray<number>, StoreError>;
+
+const item = (value: number, key = `k${value}`): Item => ({ key, value });
+
+const values = (items: ReadonlyArray<Item>): ReadonlyArray<number> => items.map(({ value }) => value);
+
+const error = (reason: StoreError["reason"]) => new StoreError({ reason, operation: "Test.run", message: `it was ${reason}` });
+
+const mailbox = (run: Run, options: Partial<Mailbox.Options<Item, number, never>> = {}) =>
+  Mailbox.make<Item, number, never>({ name: "test", key: ({ key }) => key, run, ...options });
+
+/** On the virtual clock, so that pauses cost nothing. */
+const simulate = <A, E>(program: Effect.Effect<A, E, Scope.Scope>, seed = 1): A => {
+  const { exit } = Simulator.run({ seed }, Effect.scoped(program));
+  if (Exit.isFailure(exit)) throw new Error(Simulator.explain(exit));
+  return exit.value;
+};
+
+const reasonOf = (exit: Exit.Exit<number, Mailbox.Failure>): string => {
+  if (Exit.isSuccess(exit)) return `answer ${exit.value}`;
+  const [reason] = exit.cause.reasons;
+  if (reason?._tag !== "Fail") return "defect";
+  return reason.error._tag === "StoreError" ? reason.error.reason : reason.error._tag;
+};
+
+describe("a mailbox", () => {
+  it("runs a single command at once and alone", () => {
+    const batches: Array<ReadonlyArray<number>> = [];
+    const answers = simulate(
+      Effect.gen(function* () {
+        const box = yield* mailbox((items) => Effect.sync(() => (batches.push(values(items)), values(items))));
+        return [yield* box.submit(item(1)), yield* box.submit(item(2))];
+      }),
+    );
+    expect([answers, batches]).toEqual([
+      [1, 2],
+      [[1], [2]],
+    ]);
+  });
+
+  it("commits whatever came meanwhile as one batch, and gives each caller its own answer", () => {
+    const batches: Array<number> = [];
+    const answers = simulate(
+      Effect.gen(function* () {
+        const gate = yield* Deferred.make<void>();
+        const box = yield* mailbox(
+          (items) =>
+            Effect.andThen(
+              Deferred.await(gate),
+              Effect.sync(() => (batches.push(items.length), values(items).map((value) => value * 10))),
+            ),
+          { inFlightMax: 1, batchMax: 64 },
+        );
+        const fibers = yield* Effect.forEach([...Array(100).keys()], (n) => Effect.forkChild(box.submit(item(n))));
+        yield* Effect.sleep(10);
+        yield* Deferred.succeed(gate, undefined);
+        return yield* Effect.forEach(fibers, Fiber.join);
+      }),
+    );
+    expect(answers).toEqual([...Array(100).keys()].map((n) => n * 10));
+    expect(batches.length).toBeLessThanOrEqual(3 + 100);
+    expect(Math.max(...batches)).toBe(64);
+    expect(batches.reduce((sum, size) => sum + size)).toBe(100);
+  });
+
+  it("never runs one key in two batches at a time, and keeps a key's order, under any schedule", () => {
+    fc.assert(
+      fc.property(fc.integer(), fc.array(fc.nat({ max: 4 }), { minLength: 1, maxLength: 40 }), (seed, keys) => {
+        const running = new Set<string>();
+        const order = new Map<string, Array<number>>();
+        simulate(
+          Effect.gen(function* () {
+            const box = yield* mailbox(
+              (items) =>
+                Effect.gen(function* () {
+                  const own = new Set(items.map(({ key }) => key));
+                  for (const key of own) expect(running.has(key)).toBe(false);
+                  for (const key of own) running.add(key);
+                  yield* Effect.sleep(5);
+                  for (const { key, value } of items) order.set(key, [...(order.get(key) ?? []), value]);
+                  for (const key of own) running.delete(key);
+                  return values(items);
+                }),
+              { batchMax: 3, inFlightMax: 3 },
+            );
+            const exits = yield* box.submitAll(keys.map((key, value) => item(value, `k${key}`)));
+            expect(exits).toEqual(keys.map((_, value) => Exit.succeed(value)));
+          }),
+          seed,
+        );
+        for (const done of order.values()) expect(done).toEqual(done.toSorted((a, b) => a - b));
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it("isolates poisonous items by splitting: their neighbours get their answers", () => {
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom("fine", "defect", "refused"), { minLength: 1, maxLength: 40 }), (fates) => {
+        const committed: Array<number> = [];
+        const exits = simulate(
+          Effect.gen(function* () {
+            const box = yield* mailbox((items) =>
+              Effect.suspend(() => {
+                const fate = items.map(({ value }) => fates[value]).find((each) => each !== "fine");
+                if (fate === "defect") throw new Error("a bug");
+                if (fate === "refused") return Effect.fail(error("Refused"));
+                committed.push(...values(items));
+                return Effect.succeed(values(items));
+              }),
+            );
+            return yield* box.submitAll(fates.map((_, value) => item(value)));
+          }),
+        );
+        expect(exits.map(reasonOf)).toEqual(fates.map((fate, value) => (fate === "fine" ? `answer ${value}` : "Poisoned")));
+        expect(committed.toSorted((a, b) => a - b)).toEqual(fates.flatMap((fate, value) => (fate === "fine" ? [value] : [])));
+      }),
+    );
+  });
+
+  it("runs the whole batch again when the store is busy or away, and never splits it", () => {
+    const sizes: Array<number> = [];
+    const exits = simulate(
+      Effect.gen(function* () {
+        const box = yield* mailbox((items) =>
+          Effect.suspend(() => {
+            sizes.push(items.length);
+            return sizes.length <= 4
+              ? Effect.fail(error(sizes.length % 2 === 0 ? "Contention" : "Unavailable"))
+              : Effect.succeed(values(items));
+          }),
+        );
+        return yield* box.submitAll([item(1), item(2), item(3)]);
+      }),
+    );
+    expect(exits.map(reasonOf)).toEqual(["answer 1", "answer 2", "answer 3"]);
+    expect(new Set(sizes)).toEqual(new Set([3]));
+  });
+
+  it("tells its callers after a while that the store is away", () => {
+    const reasons = simulate(
+      Effect.gen(function* () {
+        const box = yield* mailbox(() => Effect.fail(error("Unavailable")));
+        const exits = yield* box.submitAll([item(1), item(2)]);
+        return exits.map(reasonOf);
+      }),
+    );
+    expect(reasons).toEqual(["Unavailable", "Unavailable"]);
+  });
+
+  it("hands an unknown outcome to everyone at once, and runs nothing again", () => {
+    let runs = 0;
+    const reasons = simulate(
+      Effect.gen(function* () {
+        const box = yield* mailbox(() => Effect.suspend(() => ((runs += 1), Effect.fail(error("Unknown")))));
+        return (yield* box.submitAll([item(1), item(2)])).map(reasonOf);
+      }),
+    );
+    expect([reasons, runs]).toEqual([["Unknown", "Unknown"], 1]);
+  });
+
+  it("refuses above its capacity, at once and with nothing done", () => {
+    const { refused, answered } = simulate(
+      Effect.gen(function* () {
+        const gate = yield* Deferred.make<void>();
+        const box = yield* mailbox((items) => Effect.andThen(Deferred.await(gate), Effect.succeed(values(items))), {
+          capacity: 2,
+          inFlightMax: 1,
+        });
+        const first = yield* Effect.forkChild(box.submit(item(0)));
+        yield* Effect.sleep(1);
+        const waiting = yield* Effect.forEach([1, 2], (n) => Effect.forkChild(box.submit(item(n))));
+        yield* Effect.sleep(1);
+        const exit = yield* Effect.exit(box.submit(item(3)));
+        yield* Deferred.succeed(gate, undefined);
+        return { refused: reasonOf(exit), answered: yield* Effect.forEach([first, ...waiting], Fiber.join) };
+      }),
+    );
+    expect([refused, answered]).toEqual(["MailboxFull", [0, 1, 2]]);
+    expect(new Mailbox.MailboxFull({ mailbox: "orders", capacity: 2 }).message).toContain("try again later");
+  });
+
+  it("fails an item that its batch forgot to answer", () => {
+    const reasons = simulate(
+      Effect.gen(function* () {
+        const box = yield* mailbox(() => Effect.succeed([1]));
+        return (yield* box.submitAll([item(1), item(2)])).map(reasonOf);
+      }),
+    );
+    expect(reasons).toEqual(["answer 1", "Poisoned"]);
+  });
+});
