@@ -59,7 +59,9 @@ const updated = (stored: Order, after: Order): Order => ({
 const isLegal = (stored: Order | undefined, after: Order): boolean => {
   let status = stored?.status;
   for (const entry of after.history.slice(stored?.history.length ?? 0)) {
-    if (status === undefined ? entry.status !== OrderStatus.machine.initial : !StateMachine.can(OrderStatus.machine, status, entry.status)) {
+    if (
+      status === undefined ? entry.status !== OrderStatus.machine.initial : !StateMachine.can(OrderStatus.machine, status, entry.status)
+    ) {
       return false;
     }
     status = entry.status;

@@ -12,8 +12,7 @@ export const layer: Layer.Layer<SagaStore, never, MemoryDatabase.CurrentDatabase
       FaultPoint.around("SagaStore.load", Effect.map(MemoryState.load(database, database.sagas, "SagaStore.load", saga, ids), recordsOf)),
     save: (records) =>
       FaultPoint.around("SagaStore.save", MemoryState.save(database, database.sagas, "SagaStore.save", records.map(rowOf))),
-    find: (saga, ids) =>
-      FaultPoint.around("SagaStore.find", Effect.map(MemoryState.find(database.sagas, saga, ids), recordsOf)),
+    find: (saga, ids) => FaultPoint.around("SagaStore.find", Effect.map(MemoryState.find(database.sagas, saga, ids), recordsOf)),
     count: (saga) =>
       FaultPoint.around(
         "SagaStore.count",

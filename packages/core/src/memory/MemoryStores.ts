@@ -23,8 +23,7 @@ import * as MemoryTimers from "./MemoryTimers.ts";
 import * as MemoryUnitOfWork from "./MemoryUnitOfWork.ts";
 
 /** The ports of one database. */
-export type Ports =
-  DeadLetters | DocumentStore | IdempotencyKeys | Inbox | Lock | OrderStore | Outbox | SagaStore | Timers | UnitOfWork;
+export type Ports = DeadLetters | DocumentStore | IdempotencyKeys | Inbox | Lock | OrderStore | Outbox | SagaStore | Timers | UnitOfWork;
 
 /** On the database in the environment. */
 export const layer: Layer.Layer<Ports, never, MemoryDatabase.CurrentDatabase> = Layer.mergeAll(
@@ -41,5 +40,4 @@ export const layer: Layer.Layer<Ports, never, MemoryDatabase.CurrentDatabase> = 
 );
 
 /** On a database that outlives the layer: a process that starts again. */
-export const layerOf = (database: MemoryDatabase.Database): Layer.Layer<Ports> =>
-  Layer.provide(layer, MemoryDatabase.layerOf(database));
+export const layerOf = (database: MemoryDatabase.Database): Layer.Layer<Ports> => Layer.provide(layer, MemoryDatabase.layerOf(database));

@@ -3,25 +3,27 @@ import { Effect, Layer } from "effect";
 import { TestClock } from "effect/testing";
 import { describe, it } from "vitest";
 import * as MemoryDatabase from "../../src/memory/MemoryDatabase.ts";
-import * as MemoryDocumentStore from "../../src/memory/MemoryDocumentStore.ts";
-import * as MemoryInbox from "../../src/memory/MemoryInbox.ts";
-import * as MemoryOutbox from "../../src/memory/MemoryOutbox.ts";
-import * as MemoryUnitOfWork from "../../src/memory/MemoryUnitOfWork.ts";
+import * as MemoryStores from "../../src/memory/MemoryStores.ts";
 import * as Contract from "../../src/testing/Contract.ts";
+import * as DeadLettersContract from "../../src/testing/contracts/DeadLettersContract.ts";
+import * as DocumentStoreContract from "../../src/testing/contracts/DocumentStoreContract.ts";
+import * as IdempotencyKeysContract from "../../src/testing/contracts/IdempotencyKeysContract.ts";
 import * as InboxContract from "../../src/testing/contracts/InboxContract.ts";
+import * as LockContract from "../../src/testing/contracts/LockContract.ts";
+import * as OrderStoreContract from "../../src/testing/contracts/OrderStoreContract.ts";
 import * as OutboxContract from "../../src/testing/contracts/OutboxContract.ts";
+import * as SagaStoreContract from "../../src/testing/contracts/SagaStoreContract.ts";
+import * as TimersContract from "../../src/testing/contracts/TimersContract.ts";
 import * as UnitOfWorkContract from "../../src/testing/contracts/UnitOfWorkContract.ts";
-
-const layer = Layer.mergeAll(MemoryUnitOfWork.layer, MemoryDocumentStore.layer, MemoryInbox.layer, MemoryOutbox.layer);
 
 /** 2026-01-01; each case begins an hour after the one before it, as the database remembers its time. */
 const START = 1_767_225_600_000;
 const HOUR = 3_600_000;
 
 /** One database for all cases of a suite, as with a real one. */
-const suite = (name: string, cases: ReadonlyArray<Contract.Case<Layer.Success<typeof layer>>>) => {
+const suite = (name: string, cases: ReadonlyArray<Contract.Case<MemoryStores.Ports>>) => {
   const database = new MemoryDatabase.Database();
-  const stores = Layer.mergeAll(Layer.provide(layer, MemoryDatabase.layerOf(database)), TestClock.layer());
+  const stores = Layer.mergeAll(MemoryStores.layerOf(database), TestClock.layer());
   describe(name, () => {
     for (const [index, example] of cases.entries()) {
       it(example.name, () =>
@@ -40,3 +42,10 @@ const suite = (name: string, cases: ReadonlyArray<Contract.Case<Layer.Success<ty
 suite("MemoryUnitOfWork", UnitOfWorkContract.cases);
 suite("MemoryInbox", InboxContract.cases);
 suite("MemoryOutbox", OutboxContract.cases);
+suite("MemoryDocumentStore", DocumentStoreContract.cases);
+suite("MemorySagaStore", SagaStoreContract.cases);
+suite("MemoryOrderStore", OrderStoreContract.cases);
+suite("MemoryTimers", TimersContract.cases);
+suite("MemoryDeadLetters", DeadLettersContract.cases);
+suite("MemoryIdempotencyKeys", IdempotencyKeysContract.cases);
+suite("MemoryLock", LockContract.cases);

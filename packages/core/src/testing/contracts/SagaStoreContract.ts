@@ -1,0 +1,72 @@
+/** What every `SagaStore` has to prove. */
+import { Effect } from "effect";
+import { type SagaRecord, SagaStore } from "../../ports/SagaStore.ts";
+import { UnitOfWork } from "../../ports/UnitOfWork.ts";
+import * as Contract from "../Contract.ts";
+import * as Revisioned from "./Revisioned.ts";
+
+export type Ports = UnitOfWork | SagaStore;
+
+const SAGA = "contract";
+
+const record = (id: string, revision: number, over: Partial<SagaRecord> = {}): SagaRecord => ({
+  saga: SAGA,
+  version: 1,
+  id,
+  status: "running",
+  revision,
+  state: { step: "reserve-stock" },
+  ...over,
+});
+
+const store: Effect.Effect<Revisioned.Store, never, SagaStore> = Effect.map(SagaStore, (sagas) => ({
+  load: (ids) => sagas.load(SAGA, ids),
+  save: (rows) => sagas.save(rows.map((row) => record(row.id, row.revision, { state: row.state }))),
+  find: (ids) => sagas.find(SAGA, ids),
+}));
+
+export const cases: ReadonlyArray<Contract.Case<Ports>> = [
+  ...Revisioned.cases("saga", store),
+  Contract.check(
+    "name, version and status are kept beside the state, and follow each save",
+    Effect.gen(function* () {
+      const id = yield* Contract.unique("saga");
+      const unit = yield* UnitOfWork;
+      const sagas = yield* SagaStore;
+      const started = record(id, 1, { version: 3 });
+      yield* unit.commit(sagas.save([started]));
+      yield* Contract.equal((yield* sagas.find(SAGA, [id])).get(id), started, "after the first save");
+      const migrated = record(id, 2, { version: 4, status: "compensationFailed", state: ["done"] });
+      yield* unit.commit(sagas.save([migrated]));
+      yield* Contract.equal((yield* sagas.find(SAGA, [id])).get(id), migrated, "found after the second save");
+      yield* Contract.equal((yield* unit.commit(sagas.load(SAGA, [id]))).get(id), migrated, "loaded after the second save");
+    }),
+  ),
+  Contract.check(
+    "sagas do not share their instances' ids",
+    Effect.gen(function* () {
+      const id = yield* Contract.unique("saga");
+      const other = yield* Contract.unique("other");
+      const unit = yield* UnitOfWork;
+      const sagas = yield* SagaStore;
+      yield* unit.commit(sagas.save([record(id, 1), record(id, 1, { saga: other, status: "completed" })]));
+      yield* Contract.equal((yield* sagas.find(SAGA, [id])).get(id)?.status, "running", "one saga");
+      yield* Contract.equal((yield* sagas.find(other, [id])).get(id)?.status, "completed", "the other one");
+    }),
+  ),
+  Contract.check(
+    "committed instances are counted by status",
+    Effect.gen(function* () {
+      const saga = yield* Contract.unique("saga");
+      const unit = yield* UnitOfWork;
+      const sagas = yield* SagaStore;
+      yield* Contract.equal((yield* sagas.count(saga)).size, 0, "statuses of a saga that has no instance");
+      const ids = ["a", "b", "c", "d"];
+      yield* unit.commit(sagas.save(ids.map((id) => record(id, 1, { saga }))));
+      yield* unit.commit(sagas.save([record("a", 2, { saga, status: "completed" })]));
+      yield* Effect.exit(unit.commit(Effect.andThen(sagas.save([record("e", 1, { saga })]), Effect.fail("no"))));
+      const counts = yield* sagas.count(saga);
+      yield* Contract.equal([counts.get("running"), counts.get("completed"), counts.size], [3, 1, 2], "counts");
+    }),
+  ),
+];
