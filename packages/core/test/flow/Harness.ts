@@ -12,7 +12,7 @@ export type Ports = MemoryStores.Ports | StockReservation;
 
 export const simulate = <A, E>(program: (world: World) => Effect.Effect<A, E, Ports | Scope.Scope>, seed = 1): A => {
   const run = Simulator.run(
-    { seed },
+    { seed, limitMillis: 30 * 86_400_000 },
     Effect.gen(function* () {
       const database = yield* MemoryDatabase.make;
       const stock = yield* MemoryStock.make;
