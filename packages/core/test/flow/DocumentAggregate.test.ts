@@ -34,8 +34,8 @@ const counter = DocumentAggregate.make({
   decider,
   schema: Schema.Int,
   rejection: Schema.TaggedStruct("TooMuch", {}),
-  fromMessage: (envelope) => (M.CommitStock.is(envelope) ? { _tag: "Add", by: 5 } : null),
-  fromTimer: () => ({ _tag: "Add", by: 1 }),
+  fromMessage: (envelope): Command | null => (M.CommitStock.is(envelope) ? { _tag: "Add", by: 5 } : null),
+  fromTimer: (): Command => ({ _tag: "Add", by: 1 }),
   react: (events, state, now) => ({
     drafts: events.map(() => M.StockCommitted.draft({ orderId })),
     timers: state === 5 ? [{ _tag: "Schedule", name: "nudge", token: `at:${state}`, at: now }] : [],
