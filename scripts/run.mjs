@@ -232,7 +232,7 @@ const source = (file) => (argv) => exec(nodePath(), [...NODE_FLAGS, file, ...arg
 
 const typecheck = (argv) => tool("typescript", "tsc", ["-b", ...argv]);
 const lint = (argv) => tool("oxlint", "oxlint", ["--type-aware", "--deny-warnings", ...argv]);
-const knip = (argv) => tool("knip", "knip", argv);
+const knip = (argv) => tool("knip", "knip", ["--no-config-hints", ...argv]);
 
 /** Declarations with tsc, JavaScript with tsup: tsup's own declarations need the old compiler API. */
 async function build() {
@@ -293,7 +293,9 @@ async function test(argv) {
 
 /** A file that fails before its first test counts as one failed test: vitest does not count it. */
 function countsOf(report) {
-  const broken = report.testResults.filter((file) => file.status === "failed" && file.assertionResults.every((one) => one.status !== "failed"));
+  const broken = report.testResults.filter(
+    (file) => file.status === "failed" && file.assertionResults.every((one) => one.status !== "failed"),
+  );
   return {
     passed: report.numPassedTests,
     failed: report.numFailedTests + broken.length,
