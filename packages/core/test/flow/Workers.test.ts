@@ -155,11 +155,11 @@ describe("a message consumer", () => {
         ]);
         expect(seen).toEqual(["good", "bad", "worse"]);
         const letters = yield* (yield* DeadLetters).list("inventory", 10);
-        expect(letters.map(({ message, problem }) => [message.id, problem]).toSorted()).toEqual([
-          ["bad", "poisoned"],
-          ["broken", "malformedJson"],
-          ["inventory.commands/0@7", "noCloudEvent"],
-          ["worse", "poisoned"],
+        expect(letters.map(({ message, problem }) => `${message.id} ${problem}`).toSorted()).toEqual([
+          "bad poisoned",
+          "broken malformedJson",
+          "inventory.commands/0@7 noCloudEvent",
+          "worse poisoned",
         ]);
       }),
     );
