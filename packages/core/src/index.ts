@@ -52,6 +52,7 @@ export * as OutboxRelay from "./flow/OutboxRelay.ts";
 export * as Responder from "./flow/Responder.ts";
 export * as Retention from "./flow/Retention.ts";
 export * as SagaRunner from "./flow/SagaRunner.ts";
+export * as StockMailbox from "./flow/StockMailbox.ts";
 export * as TimerPump from "./flow/TimerPump.ts";
 export * as Worker from "./flow/Worker.ts";
 
