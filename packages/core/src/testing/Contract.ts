@@ -12,7 +12,7 @@
  *
  * It depends on no test runner.
  */
-import { Cause, Context, Data, Deferred, Effect, Equal, Exit, Fiber, Formatter, Random } from "effect";
+import { Cause, Context, Data, Deferred, Effect, Equal, Exit, type Fiber, Formatter, Random } from "effect";
 import { StoreError, type StoreReason } from "../ports/StoreError.ts";
 
 export interface Case<R> {

@@ -1,7 +1,7 @@
 /** What every `DeadLetters` has to prove: nothing is lost until a person says so. */
 import { Effect } from "effect";
 import { type DeadLetter, DeadLetters } from "../../ports/DeadLetters.ts";
-import { Transaction, UnitOfWork } from "../../ports/UnitOfWork.ts";
+import { type Transaction, UnitOfWork } from "../../ports/UnitOfWork.ts";
 import * as Contract from "../Contract.ts";
 import * as Samples from "./Samples.ts";
 
@@ -25,7 +25,7 @@ const append = Effect.fnUntraced(function* (...letters: ReadonlyArray<DeadLetter
   yield* (yield* UnitOfWork).commit((yield* DeadLetters).append(letters));
 });
 
-const listed = Effect.fnUntraced(function* (consumer: string, max = 100) {
+const listed = Effect.fnUntraced(function* (consumer: string, max: number = 100) {
   return yield* (yield* DeadLetters).list(consumer, max);
 });
 

@@ -1,7 +1,7 @@
 /** What every `IdempotencyKeys` has to prove: a request acts once and is answered the same each time (G6). */
 import { Effect, Fiber } from "effect";
 import { type IdempotencyKey, IdempotencyKeys } from "../../ports/IdempotencyKeys.ts";
-import { Transaction, UnitOfWork } from "../../ports/UnitOfWork.ts";
+import { type Transaction, UnitOfWork } from "../../ports/UnitOfWork.ts";
 import * as Contract from "../Contract.ts";
 import * as Samples from "./Samples.ts";
 

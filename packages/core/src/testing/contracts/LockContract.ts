@@ -18,7 +18,7 @@ const RENEWABLE = 300;
 const TURNS = 10;
 
 /** The lease, which has to be free. */
-const acquired = Effect.fnUntraced(function* (name: string, owner: string, ttlMillis = LONG) {
+const acquired = Effect.fnUntraced(function* (name: string, owner: string, ttlMillis: number = LONG) {
   const lease = yield* (yield* Lock).acquire(name, owner, ttlMillis);
   return lease ?? (yield* Contract.fail(`${owner} should get the lease`));
 });

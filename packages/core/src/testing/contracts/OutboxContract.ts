@@ -22,7 +22,7 @@ const append = Effect.fnUntraced(function* (messages: Messages) {
 const publishAll = (batch: Messages): Effect.Effect<ReadonlyArray<PublishVerdict>> => Effect.succeed(batch.map(() => "Published"));
 
 /** One drain that publishes everything; what it was handed, in order. */
-const drain = Effect.fnUntraced(function* (shard: number, max = UNLIMITED) {
+const drain = Effect.fnUntraced(function* (shard: number, max: number = UNLIMITED) {
   const handed: Array<Message.Encoded> = [];
   const result = yield* (yield* Outbox).drain(shard, max, (batch) => {
     handed.push(...batch);

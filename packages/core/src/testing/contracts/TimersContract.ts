@@ -31,7 +31,7 @@ const inCommit = Effect.fnUntraced(function* (write: (timers: Timers["Service"])
 
 const schedule = (...timers: ReadonlyArray<Timer>) => inCommit((service) => service.schedule(timers));
 
-const claim = Effect.fnUntraced(function* (owner: string, max = 100, leaseMillis = LEASE) {
+const claim = Effect.fnUntraced(function* (owner: string, max: number = 100, leaseMillis: number = LEASE) {
   return yield* (yield* Timers).claimDue(owner, max, leaseMillis);
 });
 
