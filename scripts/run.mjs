@@ -95,7 +95,9 @@ function childEnv() {
 
 // ---------------------------------------------------------------------------------------------------------------- bootstrap
 
-const systemNodeIsEnough = Number(process.versions.node.split(".")[0]) >= NODE_MAJOR_ENOUGH;
+/** A step may run this script again with the toolchain's Node first on its PATH: that one is not the system's. */
+const systemNodeIsEnough =
+  Number(process.versions.node.split(".")[0]) >= NODE_MAJOR_ENOUGH && !process.execPath.startsWith(join(TOOLCHAIN, "node_modules"));
 
 function nodePath() {
   if (systemNodeIsEnough) return process.execPath;
@@ -142,16 +144,23 @@ function manifests() {
   return [...inside("packages"), ...inside("examples"), "bench/package.json", "tools/servers/package.json"].sort();
 }
 
+/** Marks the stamp of a toolchain that has a Node of its own; it serves a system that needs none as well. */
+const WITH_NODE = " with node";
+
 const toolchainStamp = {
   file: join(TOOLCHAIN, "node_modules", ".bootstrap-stamp"),
-  hash: () => hashOf(["tools/toolchain/package.json", "tools/toolchain/package-lock.json"], [systemNodeIsEnough]),
+  hash: () => hashOf(["tools/toolchain/package.json", "tools/toolchain/package-lock.json"], []) + (systemNodeIsEnough ? "" : WITH_NODE),
 };
 const workspaceStamp = {
   file: join(ROOT, "node_modules", ".bootstrap-stamp"),
-  hash: () => hashOf(["package.json", "pnpm-lock.yaml", "pnpm-workspace.yaml", ...manifests()], [nodePath()]),
+  hash: () => hashOf(["package.json", "pnpm-lock.yaml", "pnpm-workspace.yaml", ...manifests()], []),
 };
 
-const isFresh = (stamp) => existsSync(stamp.file) && readFileSync(stamp.file, "utf8") === stamp.hash();
+function isFresh(stamp) {
+  if (!existsSync(stamp.file)) return false;
+  const found = readFileSync(stamp.file, "utf8");
+  return found === stamp.hash() || found === stamp.hash() + WITH_NODE;
+}
 
 async function stamped(stamp, install) {
   if (isFresh(stamp)) return;
