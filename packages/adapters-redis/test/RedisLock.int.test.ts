@@ -14,6 +14,7 @@ describe.runIf(url !== "")("RedisLock keeps the contract of Lock:", () => {
       Contract.unique("test").pipe(
         Effect.flatMap((prefix) => Effect.provide(run, locks(prefix))),
         Effect.runPromise,
-      ));
+      ),
+    );
   }
 });

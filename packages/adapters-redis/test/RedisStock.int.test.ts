@@ -7,7 +7,8 @@ import { realServer } from "@tools/servers/testing";
 
 const url = realServer("redis") ?? "";
 
-const engine = (prefix: string) => RedisStock.layer.pipe(Layer.provide(RedisClient.layer), Layer.provide(RedisConfig.layer({ url, prefix })));
+const engine = (prefix: string) =>
+  RedisStock.layer.pipe(Layer.provide(RedisClient.layer), Layer.provide(RedisConfig.layer({ url, prefix })));
 
 describe.runIf(url !== "")("RedisStock keeps the contract of StockReservation: it", () => {
   for (const { name, run } of StockReservationContract.cases) {
@@ -15,7 +16,8 @@ describe.runIf(url !== "")("RedisStock keeps the contract of StockReservation: i
       Contract.unique("test").pipe(
         Effect.flatMap((prefix) => Effect.provide(run, engine(prefix))),
         Effect.runPromise,
-      ));
+      ),
+    );
   }
 });
 
@@ -26,6 +28,7 @@ describe.runIf(url !== "")("RedisStock in two processes: two", () => {
         const prefix = yield* Contract.unique("test");
         const connect = Effect.flatMap(Layer.build(Layer.fresh(engine(prefix))), (context) => Effect.provide(StockReservation, context));
         yield* Effect.provideService(run, StockContention.Rivals, [yield* connect, yield* connect]);
-      }).pipe(Effect.scoped, Effect.runPromise));
+      }).pipe(Effect.scoped, Effect.runPromise),
+    );
   }
 });
