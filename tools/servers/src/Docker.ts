@@ -65,7 +65,7 @@ export async function startContainer(name: keyof typeof RECIPES): Promise<Contai
   const port = await freePort();
   const env = Object.entries(recipe.env(port)).flatMap(([key, value]) => ["--env", `${key}=${value}`]);
   const publish = ["--publish", `${HOST}:${port}:${recipe.port}`];
-  const { stdout } = await run("docker", ["run", "--detach", "--rm", ...publish, ...env, recipe.image, ...recipe.command]);
+  const { stdout } = await run("docker", ["run", "--detach", ...publish, ...env, recipe.image, ...recipe.command]);
   const id = stdout.trim().split("\n").at(-1) ?? "";
   const remove = ["rm", "--force", "--volumes", id];
   const release = protect({ command: ["docker", ...remove] });

@@ -20,7 +20,11 @@ export function probePostgres(at: Address): Promise<boolean> {
 export function probeKafka(at: Address): Promise<boolean> {
   const correlationId = 7;
   const header = Buffer.from([0, 18, 0, 0, 0, 0, 0, correlationId, 0xff, 0xff]);
-  return ask(at, Buffer.concat([int32(header.length), header]), (answer) => answer.readInt32BE(4) === correlationId && answer.readInt16BE(8) === 0);
+  return ask(
+    at,
+    Buffer.concat([int32(header.length), header]),
+    (answer) => answer.readInt32BE(4) === correlationId && answer.readInt16BE(8) === 0,
+  );
 }
 
 function int32(value: number): Buffer {

@@ -90,13 +90,17 @@ export async function startServers(env: NodeJS.ProcessEnv): Promise<Record<Serve
   return { postgres, redis, kafka };
 }
 
+/** Stops those that were started here. May be called again. */
+export async function stopServers(servers: Record<ServerName, Running | Absent>): Promise<void> {
+  const running = SERVER_NAMES.map((name) => servers[name]).filter((server) => server.address !== null);
+  await Promise.all(running.map((server) => server.stop()));
+}
+
 /** All three, or an error that says what to install; then nothing is left running. */
 export async function ensureServers(env: NodeJS.ProcessEnv = process.env): Promise<Servers> {
   const servers = await startServers(env);
   const all = SERVER_NAMES.map((name) => ({ name, server: servers[name] }));
-  const stop = async () => {
-    await Promise.all(all.map(({ server }) => (server.address === null ? undefined : server.stop())));
-  };
+  const stop = () => stopServers(servers);
   const { postgres, redis, kafka } = servers;
   if (postgres.address === null || redis.address === null || kafka.address === null) {
     await stop();

@@ -3,7 +3,7 @@
  * A server that cannot be started is a failure in CI; elsewhere its tests are left out, and a notice says so.
  */
 import type { TestProject } from "vitest/node";
-import { SERVER_NAMES, type ServerName, startServers } from "./Servers.ts";
+import { SERVER_NAMES, type ServerName, startServers, stopServers } from "./Servers.ts";
 
 declare module "vitest" {
   export interface ProvidedContext {
@@ -53,5 +53,5 @@ export async function teardown(): Promise<void> {
   if (run.users > 0 || run.servers === undefined) return;
   const servers = await run.servers;
   run.servers = undefined;
-  await Promise.all(SERVER_NAMES.map((name) => (servers[name].address === null ? undefined : servers[name].stop())));
+  await stopServers(servers);
 }

@@ -258,7 +258,11 @@ describe("the servers together", () => {
   it("are there for every test of this run, or say why not", async () => {
     const reasons = inject("servers");
     const [postgres, redisUrl, kafka] = [realServer("postgres"), realServer("redis"), realServer("kafka")];
-    expect([postgres === null, redisUrl === null, kafka === null]).toEqual([reasons.postgres !== null, reasons.redis !== null, reasons.kafka !== null]);
+    expect([postgres === null, redisUrl === null, kafka === null]).toEqual([
+      reasons.postgres !== null,
+      reasons.redis !== null,
+      reasons.kafka !== null,
+    ]);
     const at = (address: string) => ({ host: new URL(address).hostname, port: Number(new URL(address).port) });
     if (postgres !== null) expect(await probePostgres(at(postgres))).toBe(true);
     if (redisUrl !== null) expect(await probeRedis(at(redisUrl))).toBe(true);
@@ -276,14 +280,22 @@ describe.runIf(has("postgres") && has("redis"))("a process that started servers"
     return { parent, ...(JSON.parse(line) as { pids: number[]; folders: string[] }) };
   };
 
-  it.each(["SIGKILL", "SIGTERM", "SIGINT", "SIGUSR2"] as const)("leaves none behind when it ends by %s (SIGUSR2: by process.exit)", async (signal) => {
+  it.each([
+    ["SIGKILL", "SIGKILL"],
+    ["SIGTERM", "SIGTERM"],
+    ["SIGINT", "SIGINT"],
+    ["process.exit", "SIGUSR2"],
+  ] as const)("leaves none behind when it ends by %s", async (_how, signal) => {
     const { parent, pids, folders } = await start();
     expect(pids.map(isAlive)).toEqual([true, true]);
     parent.kill(signal);
-    await vi.waitFor(() => expect([...pids.map(isAlive), ...folders.map((folder) => existsSync(folder))]).toEqual([false, false, false, false]), {
-      timeout: 10_000,
-      interval: 50,
-    });
+    await vi.waitFor(
+      () => expect([...pids.map(isAlive), ...folders.map((folder) => existsSync(folder))]).toEqual([false, false, false, false]),
+      {
+        timeout: 10_000,
+        interval: 50,
+      },
+    );
   });
 });
 
@@ -293,13 +305,30 @@ const silence = () => new Promise<string>((resolve) => setTimeout(() => resolve(
 /** One record with Produce version 3, acks all. Resolves with the error code. */
 async function produce(port: number, topic: string, value: string): Promise<number> {
   await metadata(port, topic);
-  const answer = await kafkaCall(port, Buffer.concat([int16(0), int16(3), int32(1), int16(-1), int16(-1), int16(-1), int32(5_000), int32(1), text(topic), int32(1), int32(0), batch(value)]));
+  const answer = await kafkaCall(
+    port,
+    Buffer.concat([
+      int16(0),
+      int16(3),
+      int32(1),
+      int16(-1),
+      int16(-1),
+      int16(-1),
+      int32(5_000),
+      int32(1),
+      text(topic),
+      int32(1),
+      int32(0),
+      batch(value),
+    ]),
+  );
   // correlation id, topics, name, partitions, partition index
   return answer.readInt16BE(4 + 4 + 2 + topic.length + 4 + 4);
 }
 
 /** Metadata version 1 of a topic makes the broker create it. */
-const metadata = (port: number, topic: string) => kafkaCall(port, Buffer.concat([int16(3), int16(1), int32(1), int16(-1), int32(1), text(topic)]));
+const metadata = (port: number, topic: string) =>
+  kafkaCall(port, Buffer.concat([int16(3), int16(1), int32(1), int16(-1), int32(1), text(topic)]));
 
 const int16 = (value: number) => {
   const bytes = Buffer.alloc(2);
