@@ -42,12 +42,9 @@ const transact = <A, E, R>(
       const written = Effect.tap(body, () => FaultPoint.hit(`${OPERATION}.beforeCommit`));
       const exit = yield* Effect.exit(restore(Effect.provideService(written, Transaction, transaction)));
       transaction.closed = true;
-      if (Exit.isSuccess(exit) && transaction.doomed === null) {
-        yield* database.apply();
-        return exit.value;
-      }
-      yield* database.drop();
-      if (Exit.isFailure(exit)) return yield* exit;
-      return yield* transaction.doomed ?? MemoryDatabase.failure("Contention", OPERATION, "rolled back");
+      if (Exit.isFailure(exit) || transaction.doomed !== null) yield* database.drop();
+      else yield* database.apply();
+      if (transaction.doomed !== null && Exit.isSuccess(exit)) return yield* transaction.doomed;
+      return yield* exit;
     }),
   );

@@ -36,7 +36,7 @@ describe("Shard", () => {
   });
 
   it("stays within the shards and uses all of them evenly", () => {
-    const used = new Array<number>(64).fill(0);
+    const used = Array.from({ length: 64 }, () => 0);
     for (let index = 0; index < 64_000; index += 1) {
       const shard = Shard.of(`order-${index}`, 64);
       used[shard] = (used[shard] ?? 0) + 1;

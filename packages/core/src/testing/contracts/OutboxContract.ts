@@ -1,61 +1,14 @@
 /** What every `Outbox` has to prove: G4 (no lost, no phantom event) and G5 (order per key) begin here. */
-import { Duration, Effect, Exit, Fiber } from "effect";
-import type * as Message from "../../domain/Message.ts";
+import { Duration, Effect } from "effect";
 import { DocumentStore } from "../../ports/DocumentStore.ts";
-import { Outbox, OUTBOX_SHARDS, type PublishVerdict } from "../../ports/Outbox.ts";
-import { BusError } from "../../ports/StoreError.ts";
+import { Outbox, OUTBOX_SHARDS } from "../../ports/Outbox.ts";
 import { UnitOfWork } from "../../ports/UnitOfWork.ts";
 import * as Contract from "../Contract.ts";
+import { faults } from "./OutboxFaults.ts";
+import { append, drain, freshKey, ids, isPending, UNLIMITED } from "./OutboxFixture.ts";
 import * as Samples from "./Samples.ts";
 
 export type Ports = UnitOfWork | Outbox | DocumentStore;
-
-type Messages = ReadonlyArray<Message.Encoded>;
-
-const UNLIMITED = 1_000;
-
-/** Appends in a transaction of its own. */
-const append = Effect.fnUntraced(function* (messages: Messages) {
-  yield* (yield* UnitOfWork).commit((yield* Outbox).append(messages));
-});
-
-const publishAll = (batch: Messages): Effect.Effect<ReadonlyArray<PublishVerdict>> => Effect.succeed(batch.map(() => "Published"));
-
-/** One drain that publishes everything; what it was handed, in order. */
-const drain = Effect.fnUntraced(function* (shard: number, max: number = UNLIMITED) {
-  const handed: Array<Message.Encoded> = [];
-  const result = yield* (yield* Outbox).drain(shard, max, (batch) => {
-    handed.push(...batch);
-    return publishAll(batch);
-  });
-  yield* Contract.equal(result, { _tag: "Drained", published: handed.length, refused: 0 }, "the drain's answer");
-  return handed;
-});
-
-/** A key whose shard has nothing pending: what earlier cases left there is published first. */
-const freshKey = Effect.fnUntraced(function* () {
-  const key = yield* Contract.unique("outbox");
-  while ((yield* drain(Samples.shardOf(key))).length > 0);
-  return key;
-});
-
-const ids = (messages: Messages): ReadonlyArray<string> => messages.map((message) => message.id);
-
-const isPending = Effect.fnUntraced(function* (key: string) {
-  return (yield* (yield* Outbox).pendingShards).includes(Samples.shardOf(key));
-});
-
-/** What a drain meets that goes wrong: `publish` never gives an answer. */
-const comesAgainAfter = (ending: Effect.Effect<never, BusError>) =>
-  Effect.gen(function* () {
-    const key = yield* freshKey();
-    const messages = yield* Samples.messages(key, 3);
-    yield* append(messages);
-    const exit = yield* Effect.exit((yield* Outbox).drain(Samples.shardOf(key), UNLIMITED, () => ending));
-    yield* Contract.isTrue(Exit.isFailure(exit), "the drain should fail as its publish did");
-    yield* Contract.isTrue(yield* isPending(key), "nothing was marked");
-    yield* Contract.equal(ids(yield* drain(Samples.shardOf(key))), ids(messages), "handed over again");
-  });
 
 const appending: ReadonlyArray<Contract.Case<Ports>> = [
   Contract.check(
@@ -125,12 +78,12 @@ const ordering: ReadonlyArray<Contract.Case<Ports>> = [
       const step = Effect.gen(function* () {
         const revision = ((yield* documents.load(Samples.KIND, [key])).get(key)?.revision ?? 0) + 1;
         yield* documents.save([Samples.document(key, revision, revision)]);
-        yield* outbox.append([yield* Samples.message(key, revision), yield* Samples.message(key, revision)]);
+        yield* outbox.append([yield* Samples.message(key, 2 * revision), yield* Samples.message(key, 2 * revision + 1)]);
       });
       yield* Effect.forEach(Array.from({ length: competitors }), () => unit.commit(step), { concurrency: "unbounded" });
       const bodies = (yield* drain(Samples.shardOf(key))).map((message) => Number(message.payload));
-      const commits = Array.from({ length: competitors }, (_, index) => index + 2).flatMap((revision) => [revision, revision]);
-      yield* Contract.equal(bodies, commits, "revisions in the order of their publishing");
+      const commits = Array.from({ length: competitors * 2 }, (_, index) => index + 4);
+      yield* Contract.equal(bodies, commits, "two messages a revision, in the order of their publishing");
     }),
   ),
   Contract.check(
@@ -163,106 +116,6 @@ const ordering: ReadonlyArray<Contract.Case<Ports>> = [
       const elsewhere = yield* drain((Samples.shardOf(key) + 1) % OUTBOX_SHARDS);
       yield* Contract.isTrue(!ids(elsewhere).includes(messages[0]?.id ?? ""), "the message belongs to another shard");
       yield* Contract.equal(ids(yield* drain(Samples.shardOf(key))), ids(messages), "handed over");
-    }),
-  ),
-];
-
-const failing: ReadonlyArray<Contract.Case<Ports>> = [
-  Contract.check(
-    "when publishing fails nothing is marked: the messages come again, in the same order",
-    comesAgainAfter(Effect.fail(new BusError({ reason: "Unavailable", operation: "MessageBus.publish", message: "no broker" }))),
-  ),
-  Contract.check(
-    "when publishing dies nothing is marked: the messages come again, in the same order",
-    comesAgainAfter(Effect.die("a bug")),
-  ),
-  Contract.check(
-    "when a drain is interrupted nothing is marked, and its shard is free again",
-    Effect.gen(function* () {
-      const key = yield* freshKey();
-      const messages = yield* Samples.messages(key, 2);
-      yield* append(messages);
-      const publishing = yield* Contract.gate;
-      const stuck = () => Effect.andThen(publishing.open, Effect.never);
-      const fiber = yield* Effect.forkChild((yield* Outbox).drain(Samples.shardOf(key), UNLIMITED, stuck));
-      yield* publishing.passed;
-      yield* Fiber.interrupt(fiber);
-      yield* Contract.equal(ids(yield* drain(Samples.shardOf(key))), ids(messages), "handed over again");
-    }),
-  ),
-  Contract.check(
-    "a failed drain keeps newer messages behind the older ones",
-    Effect.gen(function* () {
-      const key = yield* freshKey();
-      const [older, newer] = [yield* Samples.messages(key, 2), yield* Samples.messages(key, 2)];
-      yield* append(older);
-      yield* Effect.exit((yield* Outbox).drain(Samples.shardOf(key), UNLIMITED, () => Effect.die("a bug")));
-      yield* append(newer);
-      yield* Contract.equal(ids(yield* drain(Samples.shardOf(key))), ids([...older, ...newer]), "handed over");
-    }),
-  ),
-  Contract.check(
-    "an answer with too few verdicts marks nothing and is refused with Misuse",
-    Effect.gen(function* () {
-      const key = yield* freshKey();
-      const messages = yield* Samples.messages(key, 2);
-      yield* append(messages);
-      const short = (yield* Outbox).drain(Samples.shardOf(key), UNLIMITED, () => Effect.succeed(["Published"]));
-      yield* Contract.failsWith(short, ["Misuse"], "a drain with one verdict for two messages");
-      yield* Contract.equal(ids(yield* drain(Samples.shardOf(key))), ids(messages), "handed over again");
-    }),
-  ),
-  Contract.check(
-    "a refused message is parked, never handed over again, and does not hold up the others",
-    Effect.gen(function* () {
-      const key = yield* freshKey();
-      const outbox = yield* Outbox;
-      const messages = yield* Samples.messages(key, 3);
-      const before = yield* outbox.backlog;
-      yield* append(messages);
-      const refuseSecond = (batch: Messages): Effect.Effect<ReadonlyArray<PublishVerdict>> =>
-        Effect.succeed(batch.map((message) => (message.id === messages[1]?.id ? "Refused" : "Published")));
-      const result = yield* outbox.drain(Samples.shardOf(key), UNLIMITED, refuseSecond);
-      yield* Contract.equal(result, { _tag: "Drained", published: 2, refused: 1 }, "the drain's answer");
-      yield* Contract.equal(yield* drain(Samples.shardOf(key)), [], "handed over again");
-      yield* Contract.isTrue(!(yield* isPending(key)), "a parked message is not pending");
-      const after = yield* outbox.backlog;
-      yield* Contract.equal(after.parked - before.parked, 1, "parked");
-      yield* Contract.equal(after.pending - before.pending, 0, "pending");
-    }),
-  ),
-  Contract.checkWithTwoConnections(
-    "a shard that is being drained is Busy for others, who are handed nothing; other shards are not",
-    Effect.gen(function* () {
-      const key = yield* freshKey();
-      const outbox = yield* Outbox;
-      yield* append(yield* Samples.messages(key, 1));
-      const [publishing, finish] = [yield* Contract.gate, yield* Contract.gate];
-      const slow = (batch: Messages) => Effect.andThen(publishing.open, Effect.andThen(finish.passed, publishAll(batch)));
-      const owner = yield* Effect.forkChild(outbox.drain(Samples.shardOf(key), UNLIMITED, slow));
-      yield* publishing.passed;
-      const busy = yield* outbox.drain(Samples.shardOf(key), UNLIMITED, () => Effect.die("two owners of one shard"));
-      yield* Contract.equal(busy, { _tag: "Busy" }, "the second drain");
-      const elsewhere = yield* outbox.drain((Samples.shardOf(key) + 1) % OUTBOX_SHARDS, UNLIMITED, publishAll);
-      yield* Contract.equal(elsewhere._tag, "Drained", "a drain of another shard");
-      yield* finish.open;
-      yield* Contract.equal(yield* Fiber.join(owner), { _tag: "Drained", published: 1, refused: 0 }, "the owner's answer");
-      yield* Contract.equal(yield* drain(Samples.shardOf(key)), [], "handed over again");
-    }),
-  ),
-  Contract.checkWithTwoConnections(
-    "messages are pending until the bus has answered",
-    Effect.gen(function* () {
-      const key = yield* freshKey();
-      yield* append(yield* Samples.messages(key, 1));
-      const [publishing, finish] = [yield* Contract.gate, yield* Contract.gate];
-      const slow = (batch: Messages) => Effect.andThen(publishing.open, Effect.andThen(finish.passed, publishAll(batch)));
-      const owner = yield* Effect.forkChild((yield* Outbox).drain(Samples.shardOf(key), UNLIMITED, slow));
-      yield* publishing.passed;
-      yield* Contract.isTrue(yield* isPending(key), "still pending while publishing");
-      yield* finish.open;
-      yield* Fiber.join(owner);
-      yield* Contract.isTrue(!(yield* isPending(key)), "no longer pending after the answer");
     }),
   ),
 ];
@@ -350,4 +203,4 @@ const keeping: ReadonlyArray<Contract.Case<Ports>> = [
   ),
 ];
 
-export const cases: ReadonlyArray<Contract.Case<Ports>> = [...appending, ...ordering, ...failing, ...keeping];
+export const cases: ReadonlyArray<Contract.Case<Ports>> = [...appending, ...ordering, ...faults, ...keeping];
