@@ -87,6 +87,18 @@ export const cases: ReadonlyArray<Contract.Case<Ports>> = [
     }),
   ),
   Contract.check(
+    "a letter that was removed can come again, also in the same transaction",
+    Effect.gen(function* () {
+      const consumer = yield* Contract.unique("consumer");
+      const letters = yield* DeadLetters;
+      const first = yield* letter(consumer);
+      const again = { ...first, attempts: 2 };
+      yield* append(first);
+      yield* (yield* UnitOfWork).commit(Effect.andThen(letters.remove(consumer, [first.message.id]), letters.append([again])));
+      yield* Contract.equal(yield* listed(consumer), [again], "listed");
+    }),
+  ),
+  Contract.check(
     "an append and a remove that were rolled back change nothing",
     Effect.gen(function* () {
       const consumer = yield* Contract.unique("consumer");
