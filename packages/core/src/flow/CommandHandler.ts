@@ -38,10 +38,15 @@ export const runBatch = <S, C, A, R>(aggregate: Aggregate<S, C, A, R>) =>
   ): Effect.fn.Return<ReadonlyArray<Handled<A>>, StoreError, Ports | Exclude<R, Transaction>> {
     const unitOfWork = yield* UnitOfWork;
     const outcomes = yield* unitOfWork.commit(inTransaction(aggregate, inputs));
+    const counts = new Map<string, { readonly attributes: Record<string, string>; count: number }>();
     for (const [index, input] of inputs.entries()) {
-      const attributes = { aggregate: aggregate.name, kind: input._tag, outcome: outcomes[index]?._tag ?? "none" };
-      yield* Metric.update(Metric.withAttributes(handled, attributes), 1);
+      const outcome = outcomes[index]?._tag ?? "none";
+      const seen = counts.get(`${input._tag} ${outcome}`);
+      if (seen === undefined)
+        counts.set(`${input._tag} ${outcome}`, { attributes: { aggregate: aggregate.name, kind: input._tag, outcome }, count: 1 });
+      else seen.count += 1;
     }
+    for (const { attributes, count } of counts.values()) yield* Metric.update(Metric.withAttributes(handled, attributes), count);
     return outcomes;
   });
 
