@@ -42,6 +42,7 @@ export * from "./ports/UnitOfWork.ts";
 
 // flow: decisions meet ports
 export * as Aggregate from "./flow/Aggregate.ts";
+export * as Batch from "./flow/Batch.ts";
 export * as CommandHandler from "./flow/CommandHandler.ts";
 export * as DocumentAggregate from "./flow/DocumentAggregate.ts";
 export * as HoldSweeper from "./flow/HoldSweeper.ts";

@@ -3,14 +3,14 @@
  * first the effects of a batch, then inbox and replies in one commit. A crash in between runs the effects again, which
  * answer the same; the inbox sees to it that the replies are sent once.
  */
-import { Effect, Exit } from "effect";
+import { Effect } from "effect";
 import type * as Message from "../domain/Message.ts";
 import { Inbox } from "../ports/Inbox.ts";
 import type { Outbox } from "../ports/Outbox.ts";
 import type { StoreError } from "../ports/StoreError.ts";
 import { Transaction, UnitOfWork } from "../ports/UnitOfWork.ts";
+import * as Batch from "./Batch.ts";
 import { causedBy, sendAll } from "./CommandHandler.ts";
-import type { Failure } from "./Mailbox.ts";
 
 export interface Options<R> {
   /** Consumer name in the inbox. */
@@ -25,30 +25,28 @@ export interface Options<R> {
 export const reply = <B>(type: Message.MessageType<B>, body: NoInfer<B>, to: Message.Envelope): Message.Draft =>
   type.draft(body, { stepKey: to.stepKey ?? undefined, saga: to.saga ?? undefined });
 
-/** Runs a batch: effects, then one commit. What `MessageConsumer` takes as `handle`. */
-export const handle = <R>(options: Options<R>) =>
+/** Runs a batch: effects, then one commit. One exit per message. What `MessageConsumer` takes as `handle`. */
+export const handle = <R>(options: Options<R>) => Batch.isolate(options.name, respondAll(options));
+
+const respondAll = <R>(options: Options<R>) =>
   Effect.fnUntraced(function* (
     envelopes: ReadonlyArray<Message.Envelope>,
-  ): Effect.fn.Return<ReadonlyArray<Exit.Exit<void, Failure>>, never, R | UnitOfWork | Inbox | Outbox> {
-    const exit = yield* Effect.exit(respondAll(options, envelopes));
-    return envelopes.map(() => exit);
+  ): Effect.fn.Return<ReadonlyArray<"Done">, StoreError, R | UnitOfWork | Inbox | Outbox> {
+    const replies = yield* options.respond(envelopes);
+    const unitOfWork = yield* UnitOfWork;
+    yield* unitOfWork.commit(
+      Effect.gen(function* () {
+        const { now } = yield* Transaction;
+        const inbox = yield* Inbox;
+        const verdicts = yield* inbox.admit(
+          options.name,
+          envelopes.map(({ id }) => id),
+        );
+        const sent = envelopes.flatMap((envelope, index) =>
+          verdicts[index] === "First" ? [{ cause: causedBy(envelope), drafts: replies[index] ?? [] }] : [],
+        );
+        yield* sendAll(sent, now);
+      }),
+    );
+    return envelopes.map(() => "Done");
   });
-
-const respondAll = Effect.fnUntraced(function* <R>(options: Options<R>, envelopes: ReadonlyArray<Message.Envelope>) {
-  const replies = yield* options.respond(envelopes);
-  const unitOfWork = yield* UnitOfWork;
-  yield* unitOfWork.commit(
-    Effect.gen(function* () {
-      const { now } = yield* Transaction;
-      const inbox = yield* Inbox;
-      const verdicts = yield* inbox.admit(
-        options.name,
-        envelopes.map(({ id }) => id),
-      );
-      const sent = envelopes.flatMap((envelope, index) =>
-        verdicts[index] === "First" ? [{ cause: causedBy(envelope), drafts: replies[index] ?? [] }] : [],
-      );
-      yield* sendAll(sent, now);
-    }),
-  );
-});

@@ -2,6 +2,7 @@ import { Deferred, Effect, Exit, Layer, Result } from "effect";
 import { describe, expect, it } from "vitest";
 import {
   BusError,
+  Batch,
   CheckoutMessages as M,
   CommandHandler,
   HoldSweeper,
@@ -139,7 +140,7 @@ describe("a message consumer", () => {
             Effect.succeed(
               envelopes.map(({ id }) => {
                 seen.push(id);
-                if (id === "bad") return Exit.fail(new Mailbox.Poisoned({ mailbox: "m", detail: "a bug" }));
+                if (id === "bad") return Exit.fail(new Batch.Poisoned({ mailbox: "m", detail: "a bug" }));
                 return id === "worse" ? Exit.die("thrown") : Exit.succeed(null);
               }),
             ),
@@ -226,12 +227,12 @@ describe("a responder", () => {
         const inbox = yield* Inbox;
         const broken: Inbox["Service"] = {
           ...inbox,
-          admit: () => Effect.fail(new StoreError({ reason: "Unavailable", operation: "x", message: "x" })),
+          admit: () => Effect.fail(new StoreError({ reason: "Unknown", operation: "x", message: "x" })),
         };
         const [crashed] = yield* handle([read.success]).pipe(Effect.provideService(Inbox, broken));
         expect(crashed !== undefined && Exit.isFailure(crashed)).toBe(true);
-        expect(yield* handle([read.success])).toEqual([Exit.void]);
-        expect(yield* handle([read.success])).toEqual([Exit.void]);
+        expect(yield* handle([read.success])).toEqual([Exit.succeed("Done")]);
+        expect(yield* handle([read.success])).toEqual([Exit.succeed("Done")]);
         expect(acts).toBe(3);
         const replies = [...database.outboxPending.committed.values()].map(({ message }) => message);
         expect(replies).toMatchObject([

@@ -1,0 +1,88 @@
+/**
+ * Runs a batch so that one poisonous item never fails its neighbours.
+ *
+ * - `Contention` and `Unavailable`: nobody's fault. The whole batch is run again, for a while; it is never split.
+ * - `Refused`, `Misuse` or a defect: some item's fault. The batch is split, in order, until that item stands alone.
+ * - `Unknown`: it may have happened. Everyone in the batch is told; nothing is run again.
+ */
+import { Cause, Duration, Effect, Exit, Metric, Schema } from "effect";
+import type { StoreError } from "../ports/StoreError.ts";
+
+/** The item itself made its batch fail, alone: a defect in a decision, or a write that the store refuses for good. */
+export class Poisoned extends Schema.TaggedError<Poisoned>()("Poisoned", {
+  mailbox: Schema.String,
+  detail: Schema.String,
+}) {
+  override get message(): string {
+    return `${this.mailbox} cannot handle this item: ${this.detail}`;
+  }
+}
+
+export type Failure = Poisoned | StoreError;
+
+/** How long a batch is run again while the store is away or busy, in milliseconds, before its callers are told. */
+export const RETRY_FOR_MS = 10_000;
+
+const retries = Metric.counter("saga_mailbox_retries_total", { description: "Batches run again", incremental: true });
+
+/** `run` in one transaction, one answer per item; the result has one exit per item, in order. */
+export const isolate = <I, A, R>(
+  name: string,
+  run: (items: ReadonlyArray<I>) => Effect.Effect<ReadonlyArray<A>, StoreError, R>,
+): ((items: ReadonlyArray<I>) => Effect.Effect<ReadonlyArray<Exit.Exit<A, Failure>>, never, R>) => {
+  const attempt = (items: ReadonlyArray<I>): Effect.Effect<ReadonlyArray<Exit.Exit<A, Failure>>, never, R> =>
+    Effect.matchCauseEffect(
+      retried(
+        Effect.suspend(() => run(items)),
+        name,
+      ),
+      {
+        onSuccess: (answers) => Effect.succeed(items.map((_, index) => answerOf(name, answers, index))),
+        onFailure: (cause) => {
+          if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt;
+          const verdict = judge(name, cause);
+          if (verdict._tag !== "Poisoned" || items.length === 1) return Effect.succeed(items.map(() => Exit.fail(verdict)));
+          const half = Math.ceil(items.length / 2);
+          return Effect.zipWith(attempt(items.slice(0, half)), attempt(items.slice(half)), (left, right) => [...left, ...right]);
+        },
+      },
+    );
+  return attempt;
+};
+
+const answerOf = <A>(name: string, answers: ReadonlyArray<A>, index: number): Exit.Exit<A, Failure> => {
+  const answer = answers[index];
+  return answer === undefined ? Exit.fail(new Poisoned({ mailbox: name, detail: "its batch gave it no answer" })) : Exit.succeed(answer);
+};
+
+/** First pause before a batch is run again; doubles up to `RETRY_PAUSE_MAX_MS`. */
+const RETRY_PAUSE_MS = 10;
+const RETRY_PAUSE_MAX_MS = 1_000;
+
+/** Runs again what may succeed later and cannot have happened, for `RETRY_FOR_MS` of waiting. */
+const retried = <A, R>(run: Effect.Effect<A, StoreError, R>, name: string): Effect.Effect<A, StoreError, R> => {
+  const go = (waited: number, pause: number): Effect.Effect<A, StoreError, R> =>
+    Effect.catchIf(
+      run,
+      (error) => error.isRetryable && waited < RETRY_FOR_MS,
+      (error) =>
+        Effect.logDebug(`${name}: ${error.message}; running the batch again in ${pause} ms`).pipe(
+          Effect.andThen(Metric.update(retries, 1)),
+          Effect.andThen(Effect.sleep(Duration.millis(pause))),
+          Effect.andThen(Effect.suspend(() => go(waited + pause, Math.min(pause * 2, RETRY_PAUSE_MAX_MS)))),
+        ),
+    );
+  return go(0, RETRY_PAUSE_MS);
+};
+
+/** Is it the item's fault? A defect or a refused write is; an outage never is. */
+const judge = (mailbox: string, cause: Cause.Cause<StoreError>): Poisoned | StoreError => {
+  for (const reason of cause.reasons) {
+    if (Cause.isFailReason(reason)) {
+      const { error } = reason;
+      return error.reason === "Refused" || error.reason === "Misuse" ? new Poisoned({ mailbox, detail: error.message }) : error;
+    }
+  }
+  const defect = Cause.squash(cause);
+  return new Poisoned({ mailbox, detail: defect instanceof Error ? defect.message : "a defect" });
+};
