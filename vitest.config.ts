@@ -1,8 +1,11 @@
 import { existsSync } from "node:fs";
 import { defineConfig } from "vitest/config";
 
-/** Workspace packages run from their TypeScript source, in tests as in examples: nothing is built first. */
-const conditions = ["@org/source", "module", "node", "import", "default"];
+/**
+ * Workspace packages run from their TypeScript source, in tests as in examples: nothing is built first. Node adds "import" or "require"
+ * by itself; named here, "import" would also hold for `require`, which breaks CommonJS packages such as pg.
+ */
+const conditions = ["@org/source", "node"];
 
 /** Starts the real servers once for all tests that need them. */
 const SERVERS = "./tools/servers/src/vitest.ts";

@@ -210,12 +210,15 @@ const time: ReadonlyArray<Contract.Case<StockReservation>> = [
   sentence("lists expired holds oldest first, at most so many", (shop) =>
     Effect.gen(function* () {
       const apple = yield* shop.sku(5);
-      for (const [name, ttl] of [
-        ["late", 9],
-        ["soon", 1],
-        ["next", 5],
-      ] as const)
-        yield* shop.reserve(name, [line(apple, 1)], ttl);
+      const ends = { late: 9, soon: 1, next: 5 };
+      yield* shop.askAll(
+        Object.entries(ends).map(([name, ttlMillis]) => ({
+          _tag: "Reserve",
+          orderId: shop.order(name),
+          lines: [line(apple, 1)],
+          ttlMillis,
+        })),
+      );
       yield* Contract.wait(20);
       const mine: ReadonlyArray<OrderId> = (yield* shop.expired).filter((id) => id.startsWith(shop.tag));
       yield* same(mine, ["soon", "next", "late"].map(shop.order));

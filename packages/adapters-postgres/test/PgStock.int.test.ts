@@ -1,0 +1,83 @@
+import { StockReservation } from "@org/saga-core";
+import { Contract, StockContention, StockReservationContract } from "@org/saga-core/testing";
+import { realServer } from "@tools/servers/testing";
+import { Effect, Layer } from "effect";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { PgClient, PgMigrations, PgStock } from "../src/index.ts";
+
+const url = realServer("postgres") ?? "";
+
+describe.runIf(url !== "")("PgStock on PostgreSQL", () => {
+  let schema = "";
+  let admin: pg.Client;
+  /** An engine with connections of its own, as a process has. */
+  const engine = () => PgStock.layer.pipe(Layer.provide(PgMigrations.layer), Layer.provide(PgClient.layer({ url, schema, poolSize: 4 })));
+  const connect = Effect.suspend(() =>
+    Effect.flatMap(Layer.build(Layer.fresh(engine())), (context) => Effect.provide(StockReservation, context)),
+  );
+
+  beforeAll(async () => {
+    schema = (await Effect.runPromise(Contract.unique("stock"))).replace("-", "_");
+    admin = new pg.Client({ connectionString: url });
+    await admin.connect();
+  });
+  afterAll(async () => {
+    await admin.query(`drop schema if exists "${schema}" cascade`);
+    await admin.end();
+  });
+
+  describe("keeps the contract of StockReservation: it", () => {
+    for (const { name, run } of StockReservationContract.cases) {
+      test(name, () => Effect.runPromise(Effect.provide(run, engine())));
+    }
+  });
+
+  describe("in three processes: three", () => {
+    for (const { name, run } of StockContention.rivalry) {
+      test(name, () =>
+        Effect.gen(function* () {
+          yield* Effect.provideService(run, StockContention.Rivals, [yield* connect, yield* connect, yield* connect]);
+        }).pipe(Effect.scoped, Effect.runPromise),
+      );
+    }
+  });
+
+  test("loses no unit while its connections are terminated again and again", () =>
+    Effect.gen(function* () {
+      const stubborn = Effect.map(connect, (stock) => ({
+        ...stock,
+        execute: untilKnown(stock.execute),
+        balances: untilKnown(stock.balances),
+      }));
+      let terminated = 0;
+      const storm = Effect.promise(() =>
+        admin.query("select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1 and random() < 0.5", [schema]),
+      ).pipe(
+        Effect.map(({ rows }) => (terminated += rows.length)),
+        Effect.andThen(Effect.sleep("20 millis")),
+        Effect.forever,
+      );
+      yield* Effect.raceFirst(StockContention.mess([yield* stubborn, yield* stubborn]), storm);
+      expect(terminated).toBeGreaterThan(0);
+      const { rows } = yield* Effect.promise(() =>
+        admin.query<{ wrong: number }>(
+          `select count(*)::int as wrong from "${schema}".stock_skus where held + committed > on_hand + shortage`,
+        ),
+      );
+      expect(rows).toEqual([{ wrong: 0 }]);
+    }).pipe(Effect.scoped, Effect.runPromise));
+
+  test("finds expired holds by an index", async () => {
+    const { rows } = await admin.query<{ "QUERY PLAN": string }>(
+      `explain select order_id from "${schema}".stock_holds where status = 'held' and until <= now() order by until, order_id limit 10`,
+    );
+    expect(rows.map((row) => row["QUERY PLAN"]).join("\n")).toContain("stock_holds_live_idx");
+  });
+});
+
+/** A caller as the port wants it: the same list again until there is an answer. */
+const untilKnown =
+  <A, B, E>(call: (input: A) => Effect.Effect<B, E>) =>
+  (input: A): Effect.Effect<B> =>
+    Effect.eventually(call(input));

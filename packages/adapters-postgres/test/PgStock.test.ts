@@ -1,0 +1,49 @@
+import { PGlite } from "@electric-sql/pglite";
+import { StockReservation, UnitOfWork } from "@org/saga-core";
+import { Contract, StockReservationContract } from "@org/saga-core/testing";
+import { Effect, Layer } from "effect";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { PgClient, PgMigrations, PgStock, PgUnitOfWork } from "../src/index.ts";
+
+describe("PgStock on PGlite", () => {
+  let instance: PGlite;
+  const ports = () =>
+    Layer.mergeAll(PgStock.layer, PgUnitOfWork.layer, PgMigrations.layer).pipe(
+      Layer.provideMerge(PgClient.layerPglite(instance, "inventory")),
+    );
+  beforeAll(async () => {
+    instance = await PGlite.create();
+    await Effect.runPromise(Effect.scoped(Layer.build(ports())));
+  }, 30_000);
+  afterAll(() => instance.close());
+
+  describe("keeps the contract of StockReservation: it", () => {
+    for (const { name, run } of StockReservationContract.cases) {
+      test(name, () => Effect.runPromise(Effect.provide(run, ports())));
+    }
+  });
+
+  test("refuses to wait for a second connection inside a transaction of its database", () =>
+    Effect.gen(function* () {
+      const [stock, unitOfWork] = [yield* StockReservation, yield* UnitOfWork];
+      yield* Contract.failsWith(unitOfWork.commit(stock.execute([])), ["Misuse"], "execute in a transaction");
+    }).pipe(Effect.provide(ports()), Effect.runPromise));
+
+  test("holds at most what is on hand, whatever is written: the database refuses it (G1)", async () => {
+    const books = (onHand: number, held: number, committed: number, shortage: number) =>
+      instance.query(`insert into inventory.stock_skus values ('check', ${onHand}, ${held}, ${committed}, ${shortage}, now())`);
+    await expect(books(3, 2, 2, 0)).rejects.toThrow("stock_skus_no_oversell");
+    await expect(books(-1, 0, 0, 1)).rejects.toThrow("stock_skus_on_hand_check");
+    await expect(books(3, -1, 0, 0)).rejects.toThrow("stock_skus_held_check");
+    await books(3, 0, 4, 1);
+  });
+
+  test("refuses rows that cannot be read, without showing them", () =>
+    Effect.gen(function* () {
+      yield* Effect.promise(() => instance.query("insert into inventory.stock_skus values ('not a sku!', 1, 0, 0, 0, now())"));
+      const error = yield* Effect.flip(Effect.flatMap(StockReservation, (stock) => stock.allBalances));
+      yield* Effect.promise(() => instance.query("delete from inventory.stock_skus where sku = 'not a sku!'"));
+      expect(error.reason).toBe("Refused");
+      expect(error.message).not.toContain("not a sku");
+    }).pipe(Effect.provide(ports()), Effect.runPromise));
+});
