@@ -8,7 +8,7 @@
  */
 import { ByteSize, Cause, Effect, Layer, Option, Schema, SchemaIssue } from "effect";
 import { HttpIncomingMessage, HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse, ProblemDetails } from "effect/http";
-import { HttpApi, HttpApiError, HttpApiMiddleware } from "effect/http-api";
+import { HttpApi, HttpApiError, type HttpApiGroup, HttpApiMiddleware } from "effect/http-api";
 import type { HttpMethod } from "effect/http";
 import * as Problem from "./Problem.ts";
 import * as ProblemCode from "./ProblemCode.ts";
@@ -64,7 +64,9 @@ export interface KnownRoute {
 const isPath = (path: string): path is `/${string}` => path.startsWith("/");
 
 /** The routes of an API, as `methodNotAllowed` wants them. */
-export const routesOf = (api: HttpApi.Top): ReadonlyArray<KnownRoute> => {
+export const routesOf = <Id extends string, Groups extends HttpApiGroup.Constraint>(
+  api: HttpApi.HttpApi<Id, Groups>,
+): ReadonlyArray<KnownRoute> => {
   const routes: Array<KnownRoute> = [];
   HttpApi.reflect(api, {
     onGroup: () => undefined,

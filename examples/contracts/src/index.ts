@@ -1,5 +1,11 @@
 /** What the services of the shop agree on: APIs, problems, webhooks, settings, and the ports to the outside. */
+export * as HttpPaymentProvider from "./HttpPaymentProvider.ts";
+export * as HttpService from "./HttpService.ts";
+export * as Operations from "./Operations.ts";
 export * as OrdersApi from "./OrdersApi.ts";
+export * from "./PaymentProvider.ts";
 export * as Problem from "./Problem.ts";
 export * as ProblemCode from "./ProblemCode.ts";
 export * as ProblemMiddleware from "./ProblemMiddleware.ts";
+export * as ProviderApi from "./ProviderApi.ts";
+export * as Webhook from "./Webhook.ts";

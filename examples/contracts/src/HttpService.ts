@@ -1,0 +1,52 @@
+/**
+ * A service of the shop over HTTP: its API, its OpenAPI 3.1 description (`/openapi.json`) and page (`/docs`), the
+ * operators' paths, and problems for everything that is not a success.
+ */
+import { createServer } from "node:http";
+import { NodeHttpServer } from "@effect/platform-node";
+import { Duration, type FileSystem, Layer, type Path } from "effect";
+import { type Etag, type HttpPlatform, HttpRouter, type HttpServer, type HttpServerError } from "effect/http";
+import { type HttpApi, HttpApiBuilder, type HttpApiGroup, HttpApiScalar } from "effect/http-api";
+import * as Operations from "./Operations.ts";
+import * as ProblemMiddleware from "./ProblemMiddleware.ts";
+
+/** Milliseconds that requests in flight have to finish when the process stops; orchestrators kill after 30 s. */
+export const DRAIN_MS = 10_000;
+
+export interface Listen {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What the handlers of an API need from the platform. */
+export type Platform = Etag.Generator | FileSystem.FileSystem | HttpPlatform.HttpPlatform | Path.Path;
+
+/** The routes of an API with its description and page; its handlers are to be provided. */
+export const routes = <Id extends string, Groups extends HttpApiGroup.Constraint>(
+  api: HttpApi.HttpApi<Id, Groups>,
+): Layer.Layer<never, never, HttpRouter.HttpRouter | HttpApiGroup.ToService<Id, Groups> | Platform> =>
+  Layer.mergeAll(
+    HttpApiBuilder.layer(api, { openapiPath: "/openapi.json" }),
+    HttpApiScalar.layer(api, { path: "/docs" }),
+    ProblemMiddleware.methodNotAllowed([
+      ...ProblemMiddleware.routesOf(api),
+      { method: "GET", path: "/openapi.json" },
+      { method: "GET", path: "/docs" },
+    ]),
+  );
+
+/** Everything that a service answers: what `app` adds (see `routes`), operators' paths, and problems. */
+export const application = <E, R>(
+  app: Layer.Layer<never, E, R>,
+  checks: ReadonlyArray<Operations.Check>,
+): Layer.Layer<never, E, Exclude<R, ProblemMiddleware.RequestProblems> | HttpRouter.HttpRouter> =>
+  Layer.merge(app, Operations.layer(checks)).pipe(Layer.provide(ProblemMiddleware.layer));
+
+/** Serves on `listen`; port 0 takes a free one (see `HttpServer.HttpServer`, which stays available). */
+export const serve = <E, R>(app: Layer.Layer<never, E, R>, listen: Listen, checks: ReadonlyArray<Operations.Check> = []) =>
+  HttpRouter.serve(application(app, checks), { disableLogger: true, disableListenLog: true }).pipe(
+    Layer.provideMerge(server(listen)),
+  );
+
+const server = ({ host, port }: Listen): Layer.Layer<HttpServer.HttpServer | Platform, HttpServerError.ServeError> =>
+  NodeHttpServer.layer(createServer, { host, port, gracefulShutdownTimeout: Duration.millis(DRAIN_MS) });
