@@ -1,0 +1,11 @@
+drop table :"schema".locks;
+drop table :"schema".idempotency_keys;
+drop table :"schema".dead_letters;
+drop table :"schema".timers;
+drop table :"schema".inbox;
+drop table :"schema".outbox;
+drop table :"schema".documents;
+drop table :"schema".sagas;
+drop table :"schema".order_history;
+drop table :"schema".order_lines;
+drop table :"schema".orders;

@@ -1,0 +1,109 @@
+/**
+ * One service's PostgreSQL: a driver and a schema. The port that all stores of this package stand on.
+ *
+ * Statements name their tables with the schema, so several clients (schemas) may share one connection. Statements are not
+ * interrupted half-way: they are bounded by the timeouts of `PgConfig`.
+ */
+import type { PGlite } from "@electric-sql/pglite";
+import { StoreError, type Transaction } from "@org/saga-core";
+import { Context, Effect, Layer, Schema } from "effect";
+import * as PgConfig from "./PgConfig.ts";
+import type { PgDriver, PgResult, PgValue } from "./PgDriver.ts";
+import * as PgError from "./PgError.ts";
+import * as PgliteDriver from "./PgliteDriver.ts";
+import * as PgTransaction from "./PgTransaction.ts";
+import * as PoolDriver from "./PoolDriver.ts";
+
+export class PgClient extends Context.Service<
+  PgClient,
+  {
+    readonly driver: PgDriver;
+    /** The schema's name. */
+    readonly schema: string;
+    /** The same as an SQL identifier, quotes included: `select … from ${quoted}.orders`. */
+    readonly quoted: string;
+    /**
+     * One statement. Inside a transaction of the same driver it runs in that transaction (a database with one connection
+     * could not answer otherwise), else in one of its own.
+     */
+    readonly query: <Row extends object>(
+      operation: string,
+      text: string,
+      values?: ReadonlyArray<PgValue>,
+    ) => Effect.Effect<PgResult<Row>, StoreError>;
+    /** One statement in the open transaction. If it fails, the transaction cannot commit any more. */
+    readonly within: <Row extends object>(
+      operation: string,
+      text: string,
+      values?: ReadonlyArray<PgValue>,
+    ) => Effect.Effect<PgResult<Row>, StoreError, Transaction>;
+  }
+>()("@org/saga-postgres/PgClient") {}
+
+/** A client of `driver` in `schema`. The name is checked: it becomes part of statements. */
+export const make = Effect.fnUntraced(function* (driver: PgDriver, schema: string): Effect.fn.Return<PgClient["Service"], StoreError> {
+  if (!Schema.is(PgConfig.SchemaName)(schema))
+    return yield* PgTransaction.failure("Misuse", "PgClient.make", PgConfig.schemaProblem(schema));
+  return {
+    driver,
+    schema,
+    quoted: `"${schema}"`,
+    query: (operation, text, values = []) => query(driver, operation, text, values),
+    within: (operation, text, values = []) => within(driver, operation, text, values),
+  };
+});
+
+/** A pool of connections of its own, closed with the scope. Connects with the first statement. */
+export const layer = (options: PgConfig.PgOptions): Layer.Layer<PgClient, StoreError> =>
+  Layer.effect(
+    PgClient,
+    Effect.gen(function* () {
+      const config = PgConfig.make(options);
+      const problem = PgConfig.problemOf(config);
+      if (problem !== null) return yield* PgTransaction.failure("Misuse", "PgClient.layer", problem);
+      const driver = yield* Effect.acquireRelease(
+        Effect.sync(() => PoolDriver.make(config)),
+        (pool) => Effect.promise(() => pool.close()),
+      );
+      return yield* make(driver, config.schema);
+    }),
+  );
+
+/** A schema of a PGlite instance that lives elsewhere. Several may share one instance. */
+export const layerPglite = (instance: PGlite, schema: string = PgConfig.DEFAULT_SCHEMA): Layer.Layer<PgClient, StoreError> =>
+  Layer.effect(PgClient, make(PgliteDriver.of(instance), schema));
+
+const query = <Row extends object>(
+  driver: PgDriver,
+  operation: string,
+  text: string,
+  values: ReadonlyArray<PgValue>,
+): Effect.Effect<PgResult<Row>, StoreError> =>
+  Effect.flatMap(PgTransaction.open, (open) =>
+    open !== null && open.driver === driver
+      ? inTransaction<Row>(open, operation, text, values)
+      : attempt(operation, () => driver.query<Row>(text, values)),
+  );
+
+const within = <Row extends object>(
+  driver: PgDriver,
+  operation: string,
+  text: string,
+  values: ReadonlyArray<PgValue>,
+): Effect.Effect<PgResult<Row>, StoreError, Transaction> =>
+  Effect.flatMap(PgTransaction.current(driver, operation), (transaction) => inTransaction<Row>(transaction, operation, text, values));
+
+const inTransaction = <Row extends object>(
+  transaction: PgTransaction.PgTransaction,
+  operation: string,
+  text: string,
+  values: ReadonlyArray<PgValue>,
+): Effect.Effect<PgResult<Row>, StoreError> =>
+  Effect.mapError(
+    attempt(operation, () => transaction.session.query<Row>(text, values)),
+    (error) => PgTransaction.doom(transaction, error),
+  );
+
+/** A promise of the driver, to its end. */
+export const attempt = <A>(operation: string, run: () => Promise<A>): Effect.Effect<A, StoreError> =>
+  Effect.uninterruptible(Effect.tryPromise({ try: run, catch: (cause) => PgError.classify(operation, "statement", cause) }));

@@ -1,0 +1,175 @@
+/**
+ * The one place where errors of the drivers become `StoreError`. By SQLSTATE (PostgreSQL, appendix A) where the server
+ * answered, as a lost connection where it did not.
+ *
+ * A message holds the SQLSTATE, its name and the constraint or table, never the server's own text: that may quote values.
+ */
+import { StoreError, type StoreReason } from "@org/saga-core";
+import { Predicate } from "effect";
+
+/** Where the error came up. What is lost while committing may have happened. */
+export type Phase = "statement" | "commit";
+
+export const classify = (operation: string, phase: Phase, cause: unknown): StoreError => {
+  const server = serverErrorOf(cause);
+  if (server !== null) {
+    const reason = reasonOf(server.code, server.constraint);
+    return new StoreError({ reason: phase === "commit" && isLoss(server.code) ? "Unknown" : reason, operation, message: describe(server) });
+  }
+  if (isConnectionError(cause)) {
+    return new StoreError({
+      reason: phase === "commit" ? "Unknown" : "Unavailable",
+      operation,
+      message: `connection: ${connectionProblem(cause)}`,
+    });
+  }
+  // The driver itself could not handle it, e.g. a value that it cannot encode: the same again cannot help.
+  const reason = phase === "commit" ? "Unknown" : "Refused";
+  return new StoreError({ reason, operation, message: `driver: ${cause instanceof Error ? cause.name : "unknown error"}` });
+};
+
+/** Primary keys of state: two writers of one key that did not exist before. The loser loads again and decides again. */
+const STATE_KEYS: ReadonlySet<string> = new Set([
+  "orders_pkey",
+  "order_lines_pkey",
+  "order_history_pkey",
+  "sagas_pkey",
+  "documents_pkey",
+  "timers_pkey",
+  "inbox_pkey",
+  "idempotency_keys_pkey",
+  "locks_pkey",
+  "stock_skus_pkey",
+  "stock_holds_pkey",
+  "stock_adjustments_pkey",
+]);
+
+/** The reason of an SQLSTATE. */
+export const reasonOf = (code: string, constraint: string | null = null): StoreReason => {
+  if (code === "23505") return constraint !== null && STATE_KEYS.has(constraint) ? "Contention" : "Refused";
+  const exact = EXACT.get(code);
+  if (exact !== undefined) return exact;
+  return CLASSES.get(code.slice(0, 2)) ?? "Refused";
+};
+
+const EXACT: ReadonlyMap<string, StoreReason> = new Map([
+  // A statement or lock took too long: others are in the way.
+  ["55P03", "Contention"],
+  ["55006", "Contention"],
+  ["57014", "Contention"],
+  // A table changed its shape under a prepared statement.
+  ["0A000", "Contention"],
+  ["40003", "Unknown"],
+  // Connected to a standby, or to a server that is being failed over.
+  ["25006", "Unavailable"],
+  // The server ended the session: idle in transaction for too long.
+  ["25P03", "Unavailable"],
+  // Not migrated yet, or not granted yet: nothing is wrong with the item, so it waits.
+  ["42P01", "Unavailable"],
+  ["42703", "Unavailable"],
+  ["42501", "Unavailable"],
+]);
+
+const CLASSES: ReadonlyMap<string, StoreReason> = new Map([
+  ["08", "Unavailable"],
+  ["22", "Refused"],
+  ["23", "Refused"],
+  // A statement in the wrong state of its transaction.
+  ["25", "Misuse"],
+  // Wrong password, wrong database: a wrong configuration.
+  ["28", "Misuse"],
+  ["3D", "Misuse"],
+  ["3F", "Unavailable"],
+  ["40", "Contention"],
+  ["42", "Misuse"],
+  ["53", "Unavailable"],
+  ["54", "Refused"],
+  ["57", "Unavailable"],
+  ["58", "Unavailable"],
+  ["XX", "Unavailable"],
+]);
+
+/** The session died: whether a COMMIT that was under way got through, is not known. */
+const isLoss = (code: string): boolean => code.startsWith("08") || code.startsWith("57P") || code === "25P03" || code === "40003";
+
+interface ServerError {
+  readonly code: string;
+  readonly constraint: string | null;
+  readonly table: string | null;
+}
+
+/** The server's SQLSTATE, if it is the server that answered. */
+export const sqlstateOf = (cause: unknown): string | null => serverErrorOf(cause)?.code ?? null;
+
+const SQLSTATE = /^[0-9A-Z]{5}$/;
+
+/** Both drivers report the server's errors in the form of `pg-protocol`. */
+const serverErrorOf = (cause: unknown): ServerError | null => {
+  if (!(cause instanceof Error) || !Predicate.hasProperty(cause, "code") || !Predicate.hasProperty(cause, "severity")) return null;
+  if (typeof cause.code !== "string" || !SQLSTATE.test(cause.code)) return null;
+  return { code: cause.code, constraint: textOf(cause, "constraint"), table: textOf(cause, "table") };
+};
+
+const textOf = (cause: Error, name: string): string | null => {
+  const value: unknown = Reflect.get(cause, name);
+  return typeof value === "string" ? value : null;
+};
+
+const describe = (error: ServerError): string => {
+  const name = NAMES.get(error.code);
+  const where = error.constraint !== null ? ` (constraint ${error.constraint})` : error.table !== null ? ` (table ${error.table})` : "";
+  return `SQLSTATE ${error.code}${name === undefined ? "" : ` ${name}`}${where}`;
+};
+
+/** Names of what people meet most, from appendix A. */
+const NAMES: ReadonlyMap<string, string> = new Map([
+  ["08006", "connection_failure"],
+  ["22021", "character_not_in_repertoire"],
+  ["22P02", "invalid_text_representation"],
+  ["22P05", "untranslatable_character"],
+  ["23502", "not_null_violation"],
+  ["23505", "unique_violation"],
+  ["23514", "check_violation"],
+  ["25P02", "in_failed_sql_transaction"],
+  ["25P03", "idle_in_transaction_session_timeout"],
+  ["25006", "read_only_sql_transaction"],
+  ["28000", "invalid_authorization_specification"],
+  ["28P01", "invalid_password"],
+  ["3D000", "invalid_catalog_name: the database does not exist"],
+  ["3F000", "invalid_schema_name: run the migrations"],
+  ["40001", "serialization_failure"],
+  ["40P01", "deadlock_detected"],
+  ["42501", "insufficient_privilege"],
+  ["42703", "undefined_column: run the migrations"],
+  ["42P01", "undefined_table: run the migrations"],
+  ["53100", "disk_full"],
+  ["53300", "too_many_connections"],
+  ["55P03", "lock_not_available"],
+  ["57014", "query_canceled: statement timeout"],
+  ["57P01", "admin_shutdown"],
+  ["57P02", "crash_shutdown"],
+  ["57P03", "cannot_connect_now"],
+]);
+
+/** node-postgres and PGlite have no codes for these. */
+const CONNECTION_TEXT =
+  /connection|not queryable|timeout exceeded|Query read timeout|socket|PGlite is clos|after calling end on the pool|server does not support SSL/i;
+
+const isConnectionError = (cause: unknown): cause is Error =>
+  cause instanceof Error && (systemCodeOf(cause) !== null || cause instanceof AggregateError || CONNECTION_TEXT.test(cause.message));
+
+/** Codes of the operating system and of TLS, such as `ECONNREFUSED`. */
+const systemCodeOf = (cause: Error): string | null => {
+  const code = textOf(cause, "code");
+  return code !== null && /^[A-Z][A-Z0-9_]+$/.test(code) ? code : null;
+};
+
+/** Constant words only: an address may hold a password. */
+const connectionProblem = (cause: Error): string => {
+  const code = systemCodeOf(cause);
+  if (code !== null) return code;
+  if (/timeout exceeded/i.test(cause.message)) return "no connection became free in time";
+  if (/read timeout/i.test(cause.message)) return "no answer in time";
+  if (/clos|ended|end on the pool/i.test(cause.message)) return "closed";
+  return "lost";
+};

@@ -1,0 +1,26 @@
+/** `Inbox` on PostgreSQL: a primary key decides who was first. */
+import { Inbox, type Verdict } from "@org/saga-core";
+import { Effect, Layer } from "effect";
+import { PgClient } from "./PgClient.ts";
+import * as PgTime from "./PgTime.ts";
+
+export const layer: Layer.Layer<Inbox, never, PgClient> = Layer.effect(
+  Inbox,
+  Effect.map(PgClient, (client) => {
+    // In key order, so that two batches never wait for each other. The insert waits for a concurrent one of the same id.
+    const ADMIT = `
+insert into ${client.quoted}.inbox (consumer, message_id)
+select $1, id from unnest($2::text[]) as m(id) order by id
+on conflict do nothing returning message_id`;
+    const SWEEP = `delete from ${client.quoted}.inbox where admitted_at < ${PgTime.moment("$1::float8")}`;
+    return {
+      admit: Effect.fnUntraced(function* (consumer: string, messageIds: ReadonlyArray<string>) {
+        const asked = [...new Set(messageIds)];
+        const { rows } = yield* client.within<{ readonly message_id: string }>("Inbox.admit", ADMIT, [consumer, asked]);
+        const admitted = new Set(rows.map((row) => row.message_id));
+        return messageIds.map((id): Verdict => (admitted.delete(id) ? "First" : "Duplicate"));
+      }),
+      sweep: (before) => Effect.map(client.query("Inbox.sweep", SWEEP, [before]), ({ count }) => count),
+    };
+  }),
+);

@@ -1,0 +1,84 @@
+/** `Timers` on PostgreSQL. Time is the server's; a claim hides a timer by moving `claimable_at` past its lease. */
+import { type Timer, Timers } from "@org/saga-core";
+import { Effect, Layer } from "effect";
+import { PgClient } from "./PgClient.ts";
+import * as PgTime from "./PgTime.ts";
+
+export const layer: Layer.Layer<Timers, never, PgClient> = Layer.effect(
+  Timers,
+  Effect.map(PgClient, (client) => {
+    const sql = statements(client.quoted);
+    return {
+      schedule: (timers) => {
+        const last = [...new Map(timers.map((timer) => [nameOf(timer), timer])).values()];
+        return Effect.asVoid(
+          client.within("Timers.schedule", sql.schedule, [...keysOf(last), last.map((t) => t.token), last.map((t) => t.dueAt)]),
+        );
+      },
+      cancel: (timers) => Effect.asVoid(client.within("Timers.cancel", sql.cancel, keysOf(timers))),
+      complete: (timers) => Effect.asVoid(client.within("Timers.complete", sql.complete, [...keysOf(timers), timers.map((t) => t.token)])),
+      claimDue: Effect.fnUntraced(function* (owner: string, max: number, leaseMillis: number) {
+        const { rows } = yield* client.query<TimerRow>("Timers.claimDue", sql.claimDue, [owner, max, leaseMillis]);
+        return rows.map(timerOf);
+      }),
+      nextDueAt: Effect.fnUntraced(function* (owner: string) {
+        const { rows } = yield* client.query<{ readonly next: number | null }>("Timers.nextDueAt", sql.nextDueAt, [owner]);
+        return rows[0]?.next ?? null;
+      }),
+      list: Effect.fnUntraced(function* (owner: string, key: string) {
+        const { rows } = yield* client.query<TimerRow>("Timers.list", sql.list, [owner, key]);
+        return rows.map(timerOf);
+      }),
+    };
+  }),
+);
+
+const KEYS = "unnest($1::text[], $2::text[], $3::text[]";
+
+const statements = (schema: string) => ({
+  // In key order, as all writers of several rows.
+  schedule: `
+insert into ${schema}.timers (owner, key, name, token, due_at, claimable_at)
+select owner, key, name, token, ${PgTime.moment("due_at")}, ${PgTime.moment("due_at")}
+from ${KEYS}, $4::text[], $5::float8[]) as t(owner, key, name, token, due_at) order by owner, key, name
+on conflict (owner, key, name) do update set token = excluded.token, due_at = excluded.due_at, claimable_at = excluded.claimable_at`,
+  cancel: `
+delete from ${schema}.timers t using ${KEYS}) as k(owner, key, name)
+where t.owner = k.owner and t.key = k.key and t.name = k.name`,
+  complete: `
+delete from ${schema}.timers t using ${KEYS}, $4::text[]) as k(owner, key, name, token)
+where t.owner = k.owner and t.key = k.key and t.name = k.name and t.token = k.token`,
+  // Index (owner, claimable_at): costs what is due, however many are pending. Locked ones are being completed or claimed.
+  claimDue: `
+with due as (
+  select owner, key, name from ${schema}.timers
+  where owner = $1 and claimable_at <= clock_timestamp() order by claimable_at, key, name limit $2::int for update skip locked
+), claimed as (
+  update ${schema}.timers t set claimable_at = clock_timestamp() + $3::float8 * interval '1 millisecond'
+  from due where t.owner = due.owner and t.key = due.key and t.name = due.name
+  returning t.owner, t.key, t.name, t.token, t.due_at
+)
+select owner, key, name, token, ${PgTime.millis("due_at")} as due_at from claimed order by due_at, key, name`,
+  nextDueAt: `select ${PgTime.millis("min(claimable_at)")} as next from ${schema}.timers where owner = $1`,
+  list: `
+select owner, key, name, token, ${PgTime.millis("due_at")} as due_at from ${schema}.timers
+where owner = $1 and key = $2 order by due_at, name`,
+});
+
+interface TimerRow {
+  readonly owner: string;
+  readonly key: string;
+  readonly name: string;
+  readonly token: string;
+  readonly due_at: number;
+}
+
+const timerOf = ({ owner, key, name, token, due_at }: TimerRow): Timer => ({ owner, key, name, token, dueAt: due_at });
+
+const keysOf = (timers: ReadonlyArray<Pick<Timer, "owner" | "key" | "name">>) => [
+  timers.map((timer) => timer.owner),
+  timers.map((timer) => timer.key),
+  timers.map((timer) => timer.name),
+];
+
+const nameOf = ({ owner, key, name }: Timer): string => JSON.stringify([owner, key, name]);

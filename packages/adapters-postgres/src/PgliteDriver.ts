@@ -1,0 +1,74 @@
+/**
+ * `PgDriver` on PGlite: PostgreSQL inside the process, one connection. Transactions wait for each other, first come, first
+ * served, also those of several schemas on one instance, and those that users begin on the instance themselves.
+ *
+ * It proves no concurrency, and what holds a transaction open holds up everybody else.
+ */
+import type { PGlite, Transaction } from "@electric-sql/pglite";
+import { BEGIN_FACTS, type BeginRow, type PgDriver, type PgResult, type PgSession, type PgValue } from "./PgDriver.ts";
+
+/** The driver of an instance: always the same one, so that all clients of an instance know each other's transactions. */
+export const of = (instance: PGlite): PgDriver => {
+  const known = drivers.get(instance);
+  if (known !== undefined) return known;
+  const driver: PgDriver = {
+    kind: "Pglite",
+    ownedShards: new Set(),
+    query: (text, values) => run(instance, text, values),
+    begin: () => begin(instance),
+  };
+  drivers.set(instance, driver);
+  return driver;
+};
+
+const drivers = new WeakMap<PGlite, PgDriver>();
+
+const run = async <Row extends object>(on: PGlite | Transaction, text: string, values: ReadonlyArray<PgValue>): Promise<PgResult<Row>> => {
+  const result = await on.query<Row>(text, [...values]);
+  return { rows: result.rows, count: result.affectedRows ?? 0 };
+};
+
+/**
+ * PGlite runs a transaction as a callback, and keeps everybody else out until it returns. Here it returns when the session
+ * ends.
+ */
+const begin = (instance: PGlite): Promise<PgSession> => {
+  const opened = Promise.withResolvers<PgSession>();
+  const ending = Promise.withResolvers<"commit" | "rollback">();
+  const ended = instance.transaction(async (transaction) => {
+    const { rows } = await transaction.query<BeginRow>(BEGIN_FACTS);
+    const [facts] = rows;
+    if (facts === undefined) throw new Error("BEGIN has no answer");
+    opened.resolve({
+      now: facts.now,
+      xid: facts.xid,
+      startedAt: facts.started_at,
+      native: { _tag: "Pglite", instance, transaction },
+      query: (text, values) => run(transaction, text, values),
+      script: async (text) => {
+        await transaction.exec(text);
+      },
+      commit: async () => {
+        ending.resolve("commit");
+        try {
+          await ended;
+          return "Committed";
+        } catch (cause) {
+          if (isAborted(cause)) return "RolledBack";
+          throw cause;
+        }
+      },
+      rollback: async () => {
+        ending.resolve("rollback");
+        await ended.catch(() => undefined);
+      },
+    });
+    if ((await ending.promise) === "rollback") await transaction.rollback();
+  });
+  // Before it opened, the caller hears of a failure; afterwards, whoever ends the session.
+  ended.catch(opened.reject);
+  return opened.promise;
+};
+
+/** `in_failed_sql_transaction`: COMMIT could only roll back. */
+const isAborted = (cause: unknown): boolean => typeof cause === "object" && cause !== null && "code" in cause && cause.code === "25P02";
