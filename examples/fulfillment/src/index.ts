@@ -1,1 +1,4 @@
-export {};
+/** The fulfillment service. */
+export * as FulfillmentService from "./FulfillmentService.ts";
+export * as Shipment from "./Shipment.ts";
+export * as ShipmentMessages from "./ShipmentMessages.ts";

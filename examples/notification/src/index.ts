@@ -1,1 +1,3 @@
-export {};
+/** The notification service. */
+export * as Notice from "./Notice.ts";
+export * as NotificationService from "./NotificationService.ts";

@@ -2,9 +2,11 @@
  * Due timers enter the mailbox like messages. A firing is removed in the transaction of its decision; if that never
  * commits, it comes again after its lease. The decision ignores a token that is not in its state.
  */
-import { Clock, Duration, Effect, type Layer } from "effect";
-import type { StoreError } from "../ports/StoreError.ts";
+import { Cause, Clock, Duration, Effect, Exit, type Layer } from "effect";
+import { StoreError } from "../ports/StoreError.ts";
 import { type Timer, Timers } from "../ports/Timers.ts";
+import type { TimerInput } from "./Aggregate.ts";
+import type { Mailbox } from "./Mailbox.ts";
 import * as Worker from "./Worker.ts";
 
 /** Timers of one pass. */
@@ -17,6 +19,14 @@ export const LEASE_MS = 15_000;
 export const POLL_MS = 250;
 
 export type Handle<R> = (timers: ReadonlyArray<Timer>) => Effect.Effect<void, StoreError, R>;
+
+/** Hands timers to the mailbox of their aggregate. One that is poisonous fails alone, and comes again after its lease. */
+export const into =
+  <I, A>(mailbox: Mailbox<I | TimerInput, A>): Handle<never> =>
+  (timers) =>
+    Effect.flatMap(mailbox.submitAll(timers.map((timer) => ({ _tag: "Timer", timer }))), (exits) =>
+      Effect.forEach(exits, (exit, index) => settle(exit, timers[index]), { discard: true }),
+    );
 
 /** Hands all due timers of `owner` to `handle`, once; returns how many. */
 export const pumpOnce = Effect.fnUntraced(function* <R>(
@@ -45,3 +55,10 @@ export const pass = Effect.fnUntraced(function* <R>(
 
 export const layer = <R>(owner: string, handle: Handle<R>, leaseMillis: number = LEASE_MS): Layer.Layer<never, never, R | Timers> =>
   Worker.layer(`TimerPump(${owner})`, pass(owner, handle, leaseMillis));
+
+const settle = (exit: Exit.Exit<unknown, unknown>, timer: Timer | undefined): Effect.Effect<void, StoreError> => {
+  if (Exit.isSuccess(exit)) return Effect.void;
+  const failure = Cause.squash(exit.cause);
+  if (failure instanceof StoreError) return Effect.fail(failure);
+  return Effect.logError(`a timer "${timer?.name ?? ""}" of ${timer?.owner ?? "nobody"} cannot be handled; it comes again after its lease`);
+};
