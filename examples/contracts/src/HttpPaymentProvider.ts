@@ -99,18 +99,11 @@ export const make = Effect.fnUntraced(function* (options: Options) {
           Effect.map(outcomeOf),
           bounded("authorize"),
           Effect.catch(stateOr(reference)),
-          expecting("authorize", isOneOf("Authorized", "Declined", "Processing", "Captured", "Canceled", "Refunded")),
+          expecting("authorize", isAuthorization),
         ),
-    capture: (call) =>
-      act("capture")(call).pipe(
-        expecting("capture", isOneOf("Declined", "Processing", "Captured", "Canceled", "Refunded", "NotFound")),
-      ),
-    cancel: (call) =>
-      act("cancel")(call).pipe(expecting("cancel", isOneOf("Declined", "Processing", "Captured", "Canceled", "Refunded"))),
-    refund: (call) =>
-      act("refund")(call).pipe(
-        expecting("refund", isOneOf("Authorized", "Declined", "Processing", "Canceled", "Refunded", "NotFound")),
-      ),
+    capture: (call) => act("capture")(call).pipe(expecting("capture", isCapture)),
+    cancel: (call) => act("cancel")(call).pipe(expecting("cancel", isCancellation)),
+    refund: (call) => act("refund")(call).pipe(expecting("refund", isRefund)),
     probe,
     balance: (customerId) =>
       client.intents.balance({ params: { customerId } }).pipe(
@@ -123,7 +116,14 @@ export const make = Effect.fnUntraced(function* (options: Options) {
 export const layer = (options: Options): Layer.Layer<PaymentProvider, never, HttpClient.HttpClient> =>
   Layer.effect(PaymentProvider, make(options));
 
-const expecting =
+/** What each call may answer, by the port. */
+export const isAuthorization = isOneOf("Authorized", "Declined", "Processing", "Captured", "Canceled", "Refunded");
+export const isCapture = isOneOf("Declined", "Processing", "Captured", "Canceled", "Refunded", "NotFound");
+export const isCancellation = isOneOf("Declined", "Processing", "Captured", "Canceled", "Refunded");
+export const isRefund = isOneOf("Authorized", "Declined", "Processing", "Canceled", "Refunded", "NotFound");
+
+/** Anything else is a contract broken by the provider: then nothing is known. */
+export const expecting =
   <Expected extends Outcome>(operation: string, is: (outcome: Outcome) => outcome is Expected) =>
   (call: Effect.Effect<Outcome, ProviderError>): Effect.Effect<Expected, ProviderError> =>
     Effect.flatMap(call, (outcome) =>

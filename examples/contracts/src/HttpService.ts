@@ -21,6 +21,9 @@ export interface Listen {
 /** What the handlers of an API need from the platform. */
 export type Platform = Etag.Generator | FileSystem.FileSystem | HttpPlatform.HttpPlatform | Path.Path;
 
+/** What `serve` provides to routes. */
+export type Requirements = Platform | ProblemMiddleware.RequestProblems;
+
 /** The routes of an API with its description and page; its handlers are to be provided. */
 export const routes = <Id extends string, Groups extends HttpApiGroup.Constraint>(
   api: HttpApi.HttpApi<Id, Groups>,
