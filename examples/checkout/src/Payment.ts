@@ -173,13 +173,16 @@ const settle = (state: Payment, orderId: OrderId, finding: Finding): Event | nul
     case "captured":
       return received(status, orderId);
     case "refunded":
+      // It was captured, and someone else returned it: nothing is left to be had.
+      if (status === "authorizing") return { _tag: "Refused", orderId, status: "declined", reason };
+      if (status === "capturing") return { _tag: "Refused", orderId, status: "captureRefused", reason };
+      if (status === "voiding") return { _tag: "Settled", orderId, status: "voided" };
       return status === "refunding" ? { _tag: "Settled", orderId, status: "refunded" } : null;
     case "refundRefused":
       return status === "refunding" ? { _tag: "Settled", orderId, status: "refundRefused" } : null;
     case "notFound":
     case "accepted":
     case "unknown":
-    case "unreached":
       return null;
   }
 };
@@ -206,15 +209,11 @@ const received = (status: Status, orderId: OrderId): Event | null => {
 
 /** After a call that settled nothing. */
 const nextCall = (status: Status, work: Work, finding: Finding): Call => {
-  if (finding === "unreached") return work.call;
-  if (work.call !== "probe") return "probe";
-  if (finding === "unknown") return "probe";
-  // The provider was asked what it knows, and knows of nothing that settles it.
+  if (work.call !== "probe" || finding === "unknown" || finding === "accepted") return "probe";
+  // The provider said what it knows, and it is not what is wanted: the same is asked again, under the same key.
+  if (work.overdue || status === "voiding") return "cancel";
   if (status === "refunding") return "refund";
-  if (status === "voiding" || work.overdue) return "cancel";
-  // A capture that has not reached it may be asked for again: one authorization is captured once. An authorization that it
-  // does not know may still be on its way, until the deadline.
-  return status === "capturing" && finding === "authorized" ? "capture" : "probe";
+  return status === "capturing" ? "capture" : "authorize";
 };
 
 const CALL_OF = { authorizing: "authorize", capturing: "capture", voiding: "cancel", refunding: "refund" } as const;

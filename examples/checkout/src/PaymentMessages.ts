@@ -27,12 +27,7 @@ export interface Reaction {
  * Answers to who asked, and the timer of the next call. `callLeaseMillis`: how long a call may be under way before it
  * counts as lost; above the longest call.
  */
-export const react = (
-  events: ReadonlyArray<Payment.Event>,
-  state: Payment.Payment,
-  now: Timestamp,
-  callLeaseMillis: number,
-): Reaction => {
+export const react = (events: ReadonlyArray<Payment.Event>, state: Payment.Payment, now: Timestamp, callLeaseMillis: number): Reaction => {
   const drafts: Array<Message.Draft> = [];
   const timers: Array<Coordinator.TimerRequest> = [];
   const schedule = (at: Timestamp): void => void timers.push({ _tag: "Schedule", name: WORK_TIMER, token: String(state.seq), at });

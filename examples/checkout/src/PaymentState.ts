@@ -89,7 +89,7 @@ export type Payment = typeof Payment.Type;
 /**
  * What is known after a call, a probe or a webhook.
  * - `accepted`: the provider will see to it; it is done when a probe or the webhook says so.
- * - `unknown`: no answer; it may have happened. `unreached`: it cannot have happened.
+ * - `unknown`: no answer; it may have happened, and may still happen.
  */
 export type Finding =
   | "authorized"
@@ -101,8 +101,7 @@ export type Finding =
   | "refundRefused"
   | "notFound"
   | "accepted"
-  | "unknown"
-  | "unreached";
+  | "unknown";
 
 export type Command = { readonly orderId: OrderId; readonly now: Timestamp } & (
   | { readonly _tag: "Authorize"; readonly terms: Terms; readonly to: ReplyTo }
