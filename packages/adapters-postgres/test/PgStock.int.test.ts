@@ -1,4 +1,4 @@
-import { StockReservation } from "@org/saga-core";
+import { StockReservation, type StoreError } from "@org/saga-core";
 import { Contract, StockContention, StockReservationContract } from "@org/saga-core/testing";
 import { realServer } from "@tools/servers/testing";
 import { Effect, Layer } from "effect";
@@ -78,6 +78,6 @@ describe.runIf(url !== "")("PgStock on PostgreSQL", () => {
 
 /** A caller as the port wants it: the same list again until there is an answer. */
 const untilKnown =
-  <A, B, E>(call: (input: A) => Effect.Effect<B, E>) =>
-  (input: A): Effect.Effect<B> =>
-    Effect.eventually(call(input));
+  <A, B>(call: (input: A) => Effect.Effect<B, StoreError>) =>
+  (input: A): Effect.Effect<B, StoreError> =>
+    Effect.retry(call(input), { while: (error) => error.isRetryable || error.reason === "Unknown" });

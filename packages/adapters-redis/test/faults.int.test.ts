@@ -1,5 +1,5 @@
 /** Servers of the test's own, and what goes wrong between them and us. */
-import { Lock, OrderId, Quantity, Sku, StockReservation, type StockCommand } from "@org/saga-core";
+import { Lock, OrderId, Quantity, Sku, StockReservation, type StockCommand, type StoreError } from "@org/saga-core";
 import { StockContention } from "@org/saga-core/testing";
 import { freePort, startRedis, startTcpProxy, type RedisServer } from "@tools/servers";
 import { realServer } from "@tools/servers/testing";
@@ -207,6 +207,6 @@ describe.runIf(realServer("redis") !== null)("with a Redis of its own,", () => {
 
 /** A caller as the port wants it: the same list again until there is an answer. */
 const untilKnown =
-  <A, B, E>(call: (input: A) => Effect.Effect<B, E>) =>
-  (input: A): Effect.Effect<B> =>
-    Effect.eventually(call(input));
+  <A, B>(call: (input: A) => Effect.Effect<B, StoreError>) =>
+  (input: A): Effect.Effect<B, StoreError> =>
+    Effect.retry(call(input), { while: (error) => error.isRetryable || error.reason === "Unknown" });

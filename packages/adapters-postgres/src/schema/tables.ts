@@ -19,12 +19,13 @@ import {
   varchar,
 } from "drizzle-orm/pg-core";
 import { Order, OrderStatus } from "@org/saga-core";
+import { stockTables } from "./stockTables.ts";
 
 /** The definitions in the schema of one service. */
 export const tables = (schema: string) => {
   // The function `pgSchema` refuses "public"; the class does not.
   const { table } = new PgSchema(schema);
-  return { ...stateTables(table), ...messageTables(table), ...supportTables(table) };
+  return { ...stateTables(table), ...messageTables(table), ...supportTables(table), ...stockTables(table) };
 };
 
 export type Tables = ReturnType<typeof tables>;

@@ -1,0 +1,35 @@
+/** The tables of the stock ledger (`0002_stock`) as drizzle knows them. */
+import { StockLedger, type StockLine } from "@org/saga-core";
+import { bigint, jsonb, type PgSchema, text, timestamp } from "drizzle-orm/pg-core";
+
+const AT = { withTimezone: true, mode: "date" } as const;
+
+const units = (name: string) => bigint(name, { mode: "number" }).notNull();
+
+export const stockTables = (table: PgSchema["table"]) => ({
+  stockSkus: table("stock_skus", {
+    sku: text("sku").primaryKey(),
+    onHand: units("on_hand"),
+    held: units("held"),
+    committed: units("committed"),
+    shortage: units("shortage"),
+    changedAt: timestamp("changed_at", AT).notNull(),
+  }),
+  stockHolds: table("stock_holds", {
+    orderId: text("order_id").primaryKey(),
+    status: text("status", { enum: StockLedger.HoldStatus.literals }).notNull(),
+    lines: jsonb("lines").$type<ReadonlyArray<StockLine>>().notNull(),
+    until: timestamp("until", AT).notNull(),
+    reason: text("reason", { enum: StockLedger.ReturnReason.literals }),
+    reservedAt: timestamp("reserved_at", AT).notNull(),
+    changedAt: timestamp("changed_at", AT).notNull(),
+  }),
+  stockAdjustments: table("stock_adjustments", {
+    id: text("id").primaryKey(),
+    sku: text("sku").notNull(),
+    delta: units("delta"),
+    onHand: units("on_hand"),
+    shortage: units("shortage"),
+    adjustedAt: timestamp("adjusted_at", AT).notNull(),
+  }),
+});
