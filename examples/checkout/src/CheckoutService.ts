@@ -88,7 +88,11 @@ export const layer = (
     Payments,
     Effect.gen(function* () {
       const all = { ...CheckoutSettings.defaults, ...settings };
-      const mailbox = yield* Mailbox.make({ name: NAME, key: Aggregate.keyOf, run: CommandHandler.runBatch(aggregate(all)) });
+      const mailbox = yield* Mailbox.make<Input, Handled, CommandHandler.Ports | DocumentStore>({
+        name: NAME,
+        key: Aggregate.keyOf,
+        run: CommandHandler.runBatch(aggregate(all)),
+      });
       return { mailbox, settings: all };
     }),
   );
