@@ -1,0 +1,107 @@
+/**
+ * The order service: takes orders and coordinates their checkout. An order, its saga, the messages that follow and the
+ * answer to the caller are one commit, shared with whoever else is waiting.
+ */
+import { Context, Effect, Layer } from "effect";
+import {
+  Aggregate,
+  Checkout,
+  CheckoutMessages,
+  CommandHandler,
+  type DeadLetters,
+  type IdempotencyKey,
+  Mailbox,
+  type MessageBus,
+  MessageConsumer,
+  Order,
+  type OrderId,
+  OrderStore,
+  OutboxRelay,
+  Retention,
+  SagaRunner,
+  type SagaStore,
+  type StoreError,
+  TimerPump,
+  type Timers,
+  type UnitOfWork,
+} from "@org/saga-core";
+
+/** Consumer group of the coordinator. */
+export const GROUP = "order-coordinator";
+
+export type Settings = Checkout.Options;
+
+export type Input = Aggregate.Input<SagaRunner.Command>;
+export type Handled = CommandHandler.Handled<SagaRunner.Answer>;
+
+/** What an order may be asked with: the command without its time. */
+export type Place = Omit<Extract<Order.Command, { readonly _tag: "Place" }>, "_tag" | "now">;
+
+export class Orders extends Context.Service<
+  Orders,
+  {
+    /** Durable when it answers. Under a key that was used before: the first answer again. */
+    readonly place: (order: Place, key: IdempotencyKey | null, traceparent?: string | null) => Effect.Effect<Handled, Mailbox.Failure>;
+    readonly cancel: (id: OrderId, by: "user" | "operator") => Effect.Effect<Handled, Mailbox.Failure>;
+    /** As committed; null if there is none. */
+    readonly find: (id: OrderId) => Effect.Effect<Order.Order | null, StoreError>;
+    readonly mailbox: Mailbox.Mailbox<Input, Handled>;
+    readonly definition: Checkout.Definition;
+  }
+>()("@example/order/Orders") {}
+
+type Stores = OrderStore | SagaStore;
+
+/** Throws if the hold could expire before its commit: a wrong configuration is found at start. */
+export const layer = (settings: Partial<Settings> = {}): Layer.Layer<Orders, never, CommandHandler.Ports | Stores> =>
+  Layer.effect(
+    Orders,
+    Effect.gen(function* () {
+      const definition = Checkout.make(settings);
+      const store = yield* OrderStore;
+      const mailbox = yield* Mailbox.make<Input, Handled, CommandHandler.Ports | Stores>({
+        name: definition.name,
+        key: Aggregate.keyOf,
+        run: CommandHandler.runBatch(SagaRunner.make(definition)),
+      });
+      return {
+        mailbox,
+        definition,
+        place: (order, idempotency, traceparent = null) =>
+          mailbox.submit(
+            Aggregate.request<SagaRunner.Command>(order.id, (now) => ({ ...order, _tag: "Place", now }), { idempotency, traceparent }),
+          ),
+        cancel: (id, by) => mailbox.submit(Aggregate.request<SagaRunner.Command>(id, (now) => ({ _tag: "Cancel", by, now }))),
+        find: (id) => Effect.map(store.find([id]), (found) => found.get(id) ?? null),
+      };
+    }),
+  );
+
+/** Hears what the participants answer. */
+export const consumer: Layer.Layer<never, never, Orders | DeadLetters | UnitOfWork | MessageBus> = Layer.unwrap(
+  Effect.map(Orders, ({ mailbox, definition }) =>
+    MessageConsumer.layer({
+      group: GROUP,
+      catalogue: CheckoutMessages.catalogue,
+      types: definition.awaits,
+      handle: (envelopes) => mailbox.submitAll(envelopes.map((envelope) => ({ _tag: "Message", envelope }))),
+    }),
+  ),
+);
+
+/** Publishes what was decided. */
+export const relay = OutboxRelay.layer;
+
+const timers: Layer.Layer<never, never, Orders | Timers> = Layer.unwrap(
+  Effect.map(Orders, ({ mailbox, definition }) => TimerPump.layer(definition.name, TimerPump.into(mailbox))),
+);
+
+/** Fires what is due, and forgets what is old. */
+export const worker = Layer.merge(timers, Retention.layer);
+
+export type Role = "relay" | "consumer" | "worker";
+
+const byRole = { relay, consumer, worker };
+
+/** The background work of a process with these roles. */
+export const roles = (names: ReadonlyArray<Role>) => Layer.mergeAll(Layer.empty, ...names.map((name) => byRole[name]));
