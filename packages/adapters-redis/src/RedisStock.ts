@@ -11,7 +11,7 @@
  * :o:<order>    hold, JSON                               :live   sorted set of held orders by their end
  * :a:<id>       adjustment, JSON
  * ```
- * A hold never has a Redis TTL: it ends by a decision (`Expire`). Records of what has ended do.
+ * A hold never has a Redis TTL: it ends by a decision (`Expire`). Records of holds that have ended do.
  *
  * It is not durable: what a failover or a restart loses is lost. The ledger in PostgreSQL decides.
  */
@@ -24,7 +24,7 @@ import * as Codec from "./StockCodec.ts";
 export interface Options {
   /** Which part of the stock: its keys share a slot. One is enough until one Redis is not. */
   readonly shard?: string;
-  /** How long ended holds and adjustments are remembered, in milliseconds. */
+  /** How long ended holds are remembered, in milliseconds. */
   readonly retentionMillis?: number;
 }
 
@@ -235,7 +235,8 @@ const writesOf = (shard: Shard, view: StockLedger.StockView, writes: StockLedger
     else if (view.holds.get(hold.orderId)?.status === "held") all.push(["zrem", liveKey(shard), hold.orderId]);
   }
   for (const adjustment of writes.adjustments) {
-    all.push(["set", adjustmentKey(shard, adjustment.id), Codec.encodeAdjustment(adjustment), "PX", shard.retentionMillis]);
+    // For ever: goods are counted in once, however late the same delivery is told again. There are few of them.
+    all.push(["set", adjustmentKey(shard, adjustment.id), Codec.encodeAdjustment(adjustment)]);
   }
   return all;
 };

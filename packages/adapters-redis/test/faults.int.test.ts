@@ -128,7 +128,7 @@ describe.runIf(realServer("redis") !== null)("with a Redis of its own,", () => {
     await proxy.stop();
   });
 
-  test("a held or committed reservation has no Redis TTL, an ended one has", () =>
+  test("a held or committed reservation and an adjustment have no Redis TTL, an ended hold has", () =>
     Effect.gen(function* () {
       yield* execute(receive(9), reserve("held"), reserve("committed"), reserve("released"), reserve("lapsed", 1, 1));
       yield* Effect.sleep("5 millis");
@@ -137,6 +137,7 @@ describe.runIf(realServer("redis") !== null)("with a Redis of its own,", () => {
         { _tag: "Release", orderId: OrderId.make("released") },
         { _tag: "Expire", orderId: OrderId.make("lapsed") },
       );
+      expect(yield* Effect.promise(() => admin.pttl("{stk:ttl:0}:a:first"))).toBe(-1);
       const ttl = (id: string) => Effect.promise(() => admin.pttl(`{stk:ttl:0}:o:${id}`));
       expect([yield* ttl("held"), yield* ttl("committed")]).toEqual([-1, -1]);
       for (const ended of ["released", "lapsed"]) {
