@@ -1,3 +1,4 @@
 /** The inventory service. */
+export * as InventoryHttp from "./InventoryHttp.ts";
 export * as InventoryService from "./InventoryService.ts";
 export * as StockAnswers from "./StockAnswers.ts";

@@ -1,3 +1,4 @@
 /** The notification service. */
 export * as Notice from "./Notice.ts";
+export * as NotificationHttp from "./NotificationHttp.ts";
 export * as NotificationService from "./NotificationService.ts";
