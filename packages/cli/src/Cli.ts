@@ -1,0 +1,65 @@
+/**
+ * The command line `saga`, as a value: arguments in, an exit code out. It never exits by itself and never fails: what went
+ * wrong is on stderr, and in the code (see `CliFailure`).
+ */
+import { Cause, Console, Effect, Exit, Layer, Logger } from "effect";
+import { CliConfig, CliError, CliOutput, Command, GlobalFlag, TerminalCapabilities } from "effect/cli";
+import * as CliFailure from "./CliFailure.ts";
+import * as Diagram from "./Diagram.ts";
+import * as Dlq from "./Dlq.ts";
+import * as Migrate from "./Migrate.ts";
+import * as Orders from "./Orders.ts";
+import * as OutboxStatus from "./OutboxStatus.ts";
+
+export const command = Command.make("saga").pipe(
+  Command.withDescription("Develop and operate sagas: migrations, topics, diagrams, and what orders, outboxes and dead letters look like"),
+  Command.withSubcommands([Migrate.command, Diagram.command, Orders.command, OutboxStatus.command, Dlq.command]),
+);
+
+/** Runs one command line (without `node` and the script). */
+export const run = Effect.fn("Cli.run")(function* (args: ReadonlyArray<string>, version: string) {
+  const exit = yield* Command.runWith(command, { version })(args).pipe(Effect.provide(presentation), Effect.exit);
+  return yield* end(exit);
+});
+
+/** Usage errors in short form on stderr; help that was asked for is data. */
+const presenter: CliOutput.Presenter = {
+  present: (event) => {
+    switch (event._tag) {
+      case "Help":
+      case "Version":
+        return event._tag === "Help" && event.reason === "Implicit"
+          ? Effect.flatMap(formatter, (format) => Console.error(format.formatHelpDoc(event.helpDoc)))
+          : CliOutput.defaultPresenter.present(event);
+      case "InvalidInvocation":
+        return Console.error(
+          [
+            ...event.errors.map((error) => `saga: ${error.message}`),
+            `Usage: ${event.helpDoc.usage}`,
+            `Try: ${event.commandPath.join(" ")} --help`,
+          ].join("\n"),
+        );
+    }
+  },
+};
+
+const formatter = Effect.map(TerminalCapabilities.TerminalCapabilities, ({ canColor }) => CliOutput.defaultFormatter({ colors: canColor }));
+
+/** No wizard: it is a conversation, and this program never asks. */
+const presentation = Layer.mergeAll(
+  CliOutput.layerPresenter(presenter),
+  CliConfig.layer({ builtIns: [GlobalFlag.Help, GlobalFlag.Version, GlobalFlag.Completions, GlobalFlag.LogLevel] }),
+  TerminalCapabilities.layer,
+  Layer.succeed(Logger.LogToStderr, true),
+);
+
+const end = <A>(exit: Exit.Exit<A, unknown>): Effect.Effect<number> => {
+  if (Exit.isSuccess(exit)) return Effect.succeed(CliFailure.OK);
+  const { cause } = exit;
+  if (Cause.hasInterruptsOnly(cause)) return Effect.succeed(CliFailure.INTERRUPTED);
+  const error = Cause.squash(cause);
+  if (error instanceof CliFailure.CliFailure) return Effect.as(Console.error(`saga: ${error.message}`), error.code);
+  // The presenter has spoken.
+  if (CliError.isCliError(error)) return Effect.succeed(CliFailure.USAGE);
+  return Effect.as(Console.error(`saga: unexpected: ${Cause.pretty(cause)}`), CliFailure.FAILED);
+};

@@ -1,0 +1,62 @@
+/**
+ * The databases of the services: one PostgreSQL, a schema for each. The address comes from the environment, never from a
+ * flag: what is on a command line is in the process list and in the shell's history.
+ *
+ * A service of its own, so that tests put an embedded database in its place.
+ */
+import type { StoreError } from "@org/saga-core";
+import { PgClient, PgConfig, type PgMigrations } from "@org/saga-postgres";
+import { Config, Context, Effect, Layer, Schema } from "effect";
+import * as CliFailure from "./CliFailure.ts";
+
+export class Databases extends Context.Service<
+  Databases,
+  {
+    /** A client of one schema. Connects with the first statement. */
+    readonly client: (schema: string) => Effect.Effect<Layer.Layer<PgClient.PgClient, StoreError>, CliFailure.CliFailure>;
+  }
+>()("@org/saga-cli/Databases") {}
+
+/** One command, one statement at a time. */
+const POOL_SIZE = 1;
+
+const URL_VARIABLE = "SAGA_PG_URL";
+const SCHEMA_VARIABLE = "SAGA_PG_SCHEMA";
+
+/** From `SAGA_PG_URL`, read when a command needs it. */
+export const layer: Layer.Layer<Databases> = Layer.succeed(Databases, {
+  client: Effect.fnUntraced(function* (schema: string) {
+    const url = yield* Config.Redacted(URL_VARIABLE).pipe(
+      Effect.mapError(() => CliFailure.usage(`${URL_VARIABLE} is not set: postgres://user:password@host:port/database`)),
+    );
+    const options = { url, schema, poolSize: POOL_SIZE, applicationName: "saga" };
+    const problem = PgConfig.problemOf(PgConfig.make(options));
+    if (problem !== null) return yield* CliFailure.usage(`${URL_VARIABLE}: ${problem}`);
+    return PgClient.layer(options);
+  }),
+});
+
+/** Runs with a client of `schema`, and closes it. What the store refuses is a failure of the command. */
+export const within = Effect.fnUntraced(function* <A, E extends StoreError | PgMigrations.PgMigrationError, R>(
+  schema: string,
+  body: Effect.Effect<A, E, R>,
+): Effect.fn.Return<A, CliFailure.CliFailure, Exclude<R, PgClient.PgClient> | Databases> {
+  const { client } = yield* Databases;
+  const layer = yield* client(schema);
+  return yield* body.pipe(Effect.provide(layer), Effect.mapError(CliFailure.ofStore(where(schema))));
+});
+
+/** For messages. */
+export const where = (schema: string): string => `schema ${schema}`;
+
+/** The schemas that a command is about: those of its flags, else of `SAGA_PG_SCHEMA`, else the library's default. */
+export const chosen: (flags: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<string>, CliFailure.CliFailure> = Effect.fnUntraced(
+  function* (flags) {
+    if (flags.length > 0) return [...new Set(flags)];
+    const variable = yield* Config.String(SCHEMA_VARIABLE).pipe(Config.withDefault(PgConfig.DEFAULT_SCHEMA), Effect.orDie);
+    const names = variable.split(",").map((name) => name.trim());
+    const wrong = names.find((name) => !Schema.is(PgConfig.SchemaName)(name));
+    if (wrong !== undefined) return yield* CliFailure.usage(`${SCHEMA_VARIABLE}: ${PgConfig.schemaProblem(wrong)}`);
+    return [...new Set(names)];
+  },
+);

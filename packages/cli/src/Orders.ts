@@ -1,0 +1,140 @@
+/**
+ * `saga orders show`: one order with its timeline, and how far its checkout is. Reads, and changes nothing. It does not show
+ * the means of payment.
+ */
+import { Checkout, type Order, OrderId, OrderStore, type SagaRecord, SagaRunner, SagaStore } from "@org/saga-core";
+import { PgOrderStore, PgSagaStore } from "@org/saga-postgres";
+import { Effect, Layer, Option, Schema } from "effect";
+import { Argument, Command } from "effect/cli";
+import * as CliFailure from "./CliFailure.ts";
+import * as Databases from "./Databases.ts";
+import * as Flags from "./Flags.ts";
+import * as Output from "./Output.ts";
+
+const show = Command.make(
+  "show",
+  {
+    id: Argument.String("id").pipe(Argument.withDescription("The order's id"), Argument.withSchema(OrderId)),
+    schemas: Flags.schemas,
+    json: Flags.json,
+  },
+  (flags) => showOrder(flags),
+).pipe(Command.withDescription("Show an order: lines, timeline, and the steps of its checkout. Exit code 3: an undo waits for a person"));
+
+export const command = Command.make("orders").pipe(Command.withDescription("Look at orders"), Command.withSubcommands([show]));
+
+interface Found {
+  readonly schema: string;
+  readonly order: Order.Order;
+  readonly record: SagaRecord | null;
+}
+
+const showOrder = Effect.fn("Orders.show")(function* ({
+  id,
+  schemas,
+  json,
+}: {
+  readonly id: OrderId;
+  readonly schemas: ReadonlyArray<string>;
+  readonly json: boolean;
+}) {
+  const chosen = yield* Databases.chosen(schemas);
+  const found = yield* firstOf(chosen, id);
+  if (found === null) return yield* CliFailure.failed(`no order ${id} in ${chosen.map(Databases.where).join(", ")}`);
+  const document = documentOf(found);
+  yield* Output.data(json, document, textOf(document));
+  if (found.record?.status === "compensationFailed") {
+    return yield* CliFailure.findings(`order ${id}: an undo was refused for good, and waits for a person`);
+  }
+});
+
+const firstOf = Effect.fnUntraced(function* (schemas: ReadonlyArray<string>, id: OrderId) {
+  for (const schema of schemas) {
+    const found = yield* Databases.within(schema, find(schema, id));
+    if (found !== null) return found;
+  }
+  return null;
+});
+
+const find = Effect.fnUntraced(
+  function* (schema: string, id: OrderId) {
+    const order = (yield* (yield* OrderStore).find([id])).get(id);
+    if (order === undefined) return null;
+    const record = (yield* (yield* SagaStore).find(SAGA, [id])).get(id) ?? null;
+    return { schema, order, record } satisfies Found;
+  },
+  Effect.provide(Layer.mergeAll(PgOrderStore.layer, PgSagaStore.layer)),
+);
+
+type Document = ReturnType<typeof documentOf>;
+
+const documentOf = ({ schema, order, record }: Found) => ({
+  id: order.id,
+  schema,
+  customerId: order.customerId,
+  status: order.status,
+  reason: order.reason,
+  paid: order.paid,
+  cancelPolicy: order.cancelPolicy,
+  cancelRequested: order.cancelRequested,
+  total: order.total,
+  lines: order.lines,
+  timeline: order.history.map(({ status, at, reason }) => ({ status, at: Output.time(at), reason })),
+  saga: record === null ? null : sagaOf(record),
+});
+
+const decodeInstance = Schema.decodeUnknownOption(Schema.toCodecJson(SagaRunner.Instance));
+
+/** Of a version whose instances this one cannot read, name and status are known all the same. */
+const sagaOf = (record: SagaRecord) => {
+  const instance = Option.getOrNull(decodeInstance(record.state));
+  return {
+    name: record.saga,
+    version: record.version,
+    status: record.status,
+    failure: instance?.failure ?? null,
+    startedAt: instance === null ? null : Output.time(instance.startedAt),
+    steps: instance === null ? null : Checkout.make().steps.map(({ name, kind }) => ({ name, kind, ...(instance.steps[name] ?? NOT_YET) })),
+  };
+};
+
+/** The name of the checkout saga. */
+const SAGA = Checkout.make().name;
+
+const NOT_YET = { status: "pending", round: 1, attempts: 0 } as const;
+
+const textOf = ({ saga, ...order }: Document): string =>
+  [
+    `order     ${order.id}  (schema ${order.schema})`,
+    `status    ${order.status}${order.reason === null ? "" : `: ${order.reason}`}${order.cancelRequested ? ", cancel requested" : ""}`,
+    `customer  ${order.customerId}`,
+    `total     ${amount(order.total)}${order.paid ? ", paid" : ""}`,
+    "",
+    Output.table(
+      ["SKU", "NAME", "QUANTITY", "UNIT PRICE"],
+      order.lines.map((line) => [line.sku, line.name, `${line.quantity}`, amount(line.unitPrice)]),
+    ),
+    "",
+    Output.table(
+      ["AT", "STATUS", "REASON"],
+      order.timeline.map(({ at, status, reason }) => [at, status, reason ?? ""]),
+    ),
+    ...(saga === null ? [] : ["", sagaText(saga)]),
+  ].join("\n");
+
+const sagaText = (saga: NonNullable<Document["saga"]>): string =>
+  [
+    `saga      ${saga.name} v${saga.version}: ${saga.status}${saga.failure === null ? "" : `, ${saga.failure.reason} at ${saga.failure.step}`}`,
+    ...(saga.steps === null
+      ? ["its steps are of a version that this one cannot read"]
+      : [
+          "",
+          Output.table(
+            ["STEP", "KIND", "STATUS", "ROUND", "ATTEMPTS"],
+            saga.steps.map((step) => [step.name, step.kind, step.status, `${step.round}`, `${step.attempts}`]),
+          ),
+        ]),
+  ].join("\n");
+
+/** In minor units, as stored: how many make a major one is the currency's affair. */
+const amount = (money: Order.Order["total"]): string => `${money.amount} ${money.currency} (minor units)`;
