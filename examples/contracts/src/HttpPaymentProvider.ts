@@ -95,12 +95,7 @@ export const make = Effect.fnUntraced(function* (options: Options) {
           headers: { "idempotency-key": idempotencyKey },
           payload: { reference, orderId, customerId, amount: amount.amount, currency: amount.currency, paymentMethod },
         })
-        .pipe(
-          Effect.map(outcomeOf),
-          bounded("authorize"),
-          Effect.catch(stateOr(reference)),
-          expecting("authorize", isAuthorization),
-        ),
+        .pipe(Effect.map(outcomeOf), bounded("authorize"), Effect.catch(stateOr(reference)), expecting("authorize", isAuthorization)),
     capture: (call) => act("capture")(call).pipe(expecting("capture", isCapture)),
     cancel: (call) => act("cancel")(call).pipe(expecting("cancel", isCancellation)),
     refund: (call) => act("refund")(call).pipe(expecting("refund", isRefund)),

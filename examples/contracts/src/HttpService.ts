@@ -16,6 +16,8 @@ export const DRAIN_MS = 10_000;
 export interface Listen {
   readonly host: string;
   readonly port: number;
+  /** Other than `DRAIN_MS`. */
+  readonly drainMillis?: number;
 }
 
 /** What the handlers of an API need from the platform. */
@@ -47,9 +49,11 @@ export const application = <E, R>(
 
 /** Serves on `listen`; port 0 takes a free one (see `HttpServer.HttpServer`, which stays available). */
 export const serve = <E, R>(app: Layer.Layer<never, E, R>, listen: Listen, checks: ReadonlyArray<Operations.Check> = []) =>
-  HttpRouter.serve(application(app, checks), { disableLogger: true, disableListenLog: true }).pipe(
-    Layer.provideMerge(server(listen)),
-  );
+  HttpRouter.serve(application(app, checks), { disableLogger: true, disableListenLog: true }).pipe(Layer.provideMerge(server(listen)));
 
-const server = ({ host, port }: Listen): Layer.Layer<HttpServer.HttpServer | Platform, HttpServerError.ServeError> =>
-  NodeHttpServer.layer(createServer, { host, port, gracefulShutdownTimeout: Duration.millis(DRAIN_MS) });
+const server = ({
+  host,
+  port,
+  drainMillis = DRAIN_MS,
+}: Listen): Layer.Layer<HttpServer.HttpServer | Platform, HttpServerError.ServeError> =>
+  NodeHttpServer.layer(createServer, { host, port, gracefulShutdownTimeout: Duration.millis(drainMillis) });

@@ -44,16 +44,12 @@ const resource = {
   /** A cancel was accepted, and what was done is being undone. */
   cancelRequested: Schema.Boolean,
   cancelPolicy: Order.CancelPolicy,
-  items: Schema.Array(
-    Schema.Struct({ sku: Sku, name: Schema.String, quantity: Quantity, unitPrice: Money.Money, total: Money.Money }),
-  ),
+  items: Schema.Array(Schema.Struct({ sku: Sku, name: Schema.String, quantity: Quantity, unitPrice: Money.Money, total: Money.Money })),
   /** Minor units. */
   total: Money.Money,
   createdAt: IsoTime,
   updatedAt: IsoTime,
-  timeline: Schema.Array(
-    Schema.Struct({ status: OrderStatus.OrderStatus, at: IsoTime, reason: Schema.NullOr(OrderStatus.Reason) }),
-  ),
+  timeline: Schema.Array(Schema.Struct({ status: OrderStatus.OrderStatus, at: IsoTime, reason: Schema.NullOr(OrderStatus.Reason) })),
 };
 
 export const OrderResource = Schema.Struct({ ...resource, isCanceled: Schema.Boolean }).annotate({ identifier: "Order" });

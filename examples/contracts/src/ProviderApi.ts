@@ -12,7 +12,10 @@ import { RequestProblems } from "./ProblemMiddleware.ts";
 /** Orders in one question for the ledger. */
 export const LEDGER_ORDERS_MAX = 100;
 
-export const Reference = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._:-]*$/), Schema.isMaxLength(Limits.IDENTIFIER_MAX * 2));
+export const Reference = Schema.String.check(
+  Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._:-]*$/),
+  Schema.isMaxLength(Limits.IDENTIFIER_MAX * 2),
+);
 
 export const IntentStatus = Schema.Literals(["authorized", "declined", "processing", "captured", "canceled", "refunding", "refunded"]);
 export type IntentStatus = typeof IntentStatus.Type;
@@ -65,7 +68,11 @@ export class IntentsGroup extends HttpApiGroup.make("intents")
     HttpApiEndpoint.post("capture", "/payment_intents/:reference/capture", { params, headers, success: accepted, error }),
     HttpApiEndpoint.post("cancel", "/payment_intents/:reference/cancel", { params, headers, success: Intent, error }),
     HttpApiEndpoint.post("refund", "/payment_intents/:reference/refund", { params, headers, success: accepted, error }),
-    HttpApiEndpoint.get("balance", "/customers/:customerId/balance", { params: { customerId: CustomerId }, success: Balance, error: service }),
+    HttpApiEndpoint.get("balance", "/customers/:customerId/balance", {
+      params: { customerId: CustomerId },
+      success: Balance,
+      error: service,
+    }),
     HttpApiEndpoint.get("ledger", "/ledger", {
       // One `orderId` an order; absent orders have moved no money and are answered with zeros.
       query: { orderId: Schema.Array(OrderId).check(Schema.isMinLength(1), Schema.isMaxLength(LEDGER_ORDERS_MAX)) },

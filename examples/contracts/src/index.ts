@@ -8,4 +8,6 @@ export * as Problem from "./Problem.ts";
 export * as ProblemCode from "./ProblemCode.ts";
 export * as ProblemMiddleware from "./ProblemMiddleware.ts";
 export * as ProviderApi from "./ProviderApi.ts";
+export * as ServiceConfig from "./ServiceConfig.ts";
+export * as ServiceMain from "./ServiceMain.ts";
 export * as Webhook from "./Webhook.ts";

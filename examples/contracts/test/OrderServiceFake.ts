@@ -4,7 +4,10 @@ import { Effect, Layer, Result } from "effect";
 import { HttpApiBuilder } from "effect/http-api";
 import { HttpService, OrdersApi, Problem } from "../src/index.ts";
 
-const prices = new Map([["tshirt", Money.of(1999, "EUR")], ["mug", Money.of(899, "EUR")]]);
+const prices = new Map([
+  ["tshirt", Money.of(1999, "EUR")],
+  ["mug", Money.of(899, "EUR")],
+]);
 
 export class OrderServiceFake {
   readonly orders = new Map<OrderId, Order.Order>();

@@ -17,7 +17,13 @@ interface Sent {
 const good = { lines: [{ sku: "tshirt", quantity: 2 }], paymentMethod: "pm_success" };
 const json = (body: unknown): string => JSON.stringify(body);
 
-const send = Effect.fnUntraced(function* ({ method = "POST", path = "/api/v1/orders", headers = {}, body, type = "application/json" }: Sent) {
+const send = Effect.fnUntraced(function* ({
+  method = "POST",
+  path = "/api/v1/orders",
+  headers = {},
+  body,
+  type = "application/json",
+}: Sent) {
   const request = HttpClientRequest.make(method)(path).pipe(
     HttpClientRequest.setHeaders({ "x-customer-id": "alice", "idempotency-key": "key-1", ...headers }),
   );
@@ -119,10 +125,22 @@ describe("OrdersApi", () => {
       "unknown_field",
       "/lines/0/unitPrice",
     ],
-    ["a negative quantity", { body: json({ ...good, lines: [{ sku: "mug", quantity: -1 }] }) }, 400, "invalid_request", "/lines/0/quantity"],
+    [
+      "a negative quantity",
+      { body: json({ ...good, lines: [{ sku: "mug", quantity: -1 }] }) },
+      400,
+      "invalid_request",
+      "/lines/0/quantity",
+    ],
     ["a broken quantity", { body: json({ ...good, lines: [{ sku: "mug", quantity: 1.5 }] }) }, 400, "invalid_request", "/lines/0/quantity"],
     ["no lines", { body: json({ ...good, lines: [] }) }, 400, "invalid_request", "/lines"],
-    ["a hundred and one lines", { body: json({ ...good, lines: Array.from({ length: 101 }, () => good.lines[0]) }) }, 400, "invalid_request", "/lines"],
+    [
+      "a hundred and one lines",
+      { body: json({ ...good, lines: Array.from({ length: 101 }, () => good.lines[0]) }) },
+      400,
+      "invalid_request",
+      "/lines",
+    ],
     ["an unknown policy", { body: json({ ...good, cancelPolicy: "never" }) }, 400, "invalid_request", "/cancelPolicy"],
     ["no body", {}, 400, "invalid_request", ""],
     ["an unknown SKU", { body: json({ ...good, lines: [{ sku: "unicorn", quantity: 1 }] }) }, 422, "unknown_sku"],
@@ -130,7 +148,13 @@ describe("OrdersApi", () => {
     ["a wrong content type", { body: json(good), type: "text/plain" }, 415, "unsupported_media_type"],
     ["a body of 1 MB", { body: json({ ...good, note: "x".repeat(1_000_000) }) }, 413, "body_too_large"],
     ["no Idempotency-Key", { headers: { "idempotency-key": "" }, body: json(good) }, 400, "idempotency_key_invalid", "idempotency-key"],
-    ["a long Idempotency-Key", { headers: { "idempotency-key": "k".repeat(256) }, body: json(good) }, 400, "idempotency_key_invalid", "idempotency-key"],
+    [
+      "a long Idempotency-Key",
+      { headers: { "idempotency-key": "k".repeat(256) }, body: json(good) },
+      400,
+      "idempotency_key_invalid",
+      "idempotency-key",
+    ],
     ["an unknown path", { path: "/api/v1/nothing", body: json(good) }, 404, "not_found"],
     ["an unknown root path", { method: "GET", path: "/" }, 404, "not_found"],
     ["a wrong method", { method: "DELETE", path: "/api/v1/orders" }, 405, "method_not_allowed"],
@@ -241,7 +265,10 @@ describe("OrdersApi", () => {
       Effect.gen(function* () {
         const Description = Schema.Struct({
           openapi: Schema.String,
-          paths: Schema.Record(Schema.String, Schema.Record(Schema.String, Schema.Struct({ responses: Schema.Record(Schema.String, Schema.Unknown) }))),
+          paths: Schema.Record(
+            Schema.String,
+            Schema.Record(Schema.String, Schema.Struct({ responses: Schema.Record(Schema.String, Schema.Unknown) })),
+          ),
         });
         const spec = yield* send({ method: "GET", path: "/openapi.json" }).pipe(
           Effect.flatMap(({ json }) => json),

@@ -85,7 +85,8 @@ export const make = Effect.fnUntraced(function* (options: Partial<Options> = {})
     const events = decision.success;
     if (events.length === 0) return before;
     const after = events.reduce(PaymentIntent.evolve, before);
-    if (after !== null) yield* documents.save([{ kind: INTENT, id: reference, revision: (document?.revision ?? 0) + 1, state: encodeIntent(after) }]);
+    if (after !== null)
+      yield* documents.save([{ kind: INTENT, id: reference, revision: (document?.revision ?? 0) + 1, state: encodeIntent(after) }]);
     for (const event of events) yield* follow(reference, event, after);
     return after;
   });
@@ -110,7 +111,12 @@ export const make = Effect.fnUntraced(function* (options: Partial<Options> = {})
         // The same event has the same id, whoever makes it.
         const id = `evt_${reference}_${captured ? "captured" : "refunded"}`;
         const { amount, currency } = terms.amount;
-        const told: Webhook.Event = { id, type, created: Math.floor(now / 1000), data: { reference, orderId: terms.orderId, amount, currency } };
+        const told: Webhook.Event = {
+          id,
+          type,
+          created: Math.floor(now / 1000),
+          data: { reference, orderId: terms.orderId, amount, currency },
+        };
         yield* documents.save([{ kind: EVENT, id, revision: 1, state: encodePending({ event: told, attempts: 0 }) }]);
         const late = captured && PaymentMethod.isLate(terms.paymentMethod) ? lateWebhookMillis : 0;
         yield* timers.schedule([{ owner: OWNER, key: reference, name: `${WEBHOOK}:${type}`, token: id, dueAt: now + late }]);
@@ -196,7 +202,9 @@ const decoder =
   <A>(name: string, schema: Schema.Decoder<A>) =>
   (state: unknown): Effect.Effect<A, StoreError> =>
     Schema.decodeUnknownEffect(schema)(state).pipe(
-      Effect.mapError(() => new StoreError({ reason: "Refused", operation: "Intents.decode", message: `a ${name} of a form that is not known` })),
+      Effect.mapError(
+        () => new StoreError({ reason: "Refused", operation: "Intents.decode", message: `a ${name} of a form that is not known` }),
+      ),
     );
 
 const decodeIntent = decoder("payment intent", PaymentIntent.Intent);

@@ -76,9 +76,7 @@ export const make = Effect.fnUntraced(function* (timeoutMillis: number = CALL_TI
 });
 
 /** The whole provider: intents, settlement and the port, on the stores in the environment. */
-export const layer = (
-  options: Options,
-): Layer.Layer<PaymentProvider | Intents.Intents, never, DocumentStore | Timers | UnitOfWork> =>
+export const layer = (options: Options): Layer.Layer<PaymentProvider | Intents.Intents, never, DocumentStore | Timers | UnitOfWork> =>
   Layer.mergeAll(Layer.effect(PaymentProvider, make(options.timeoutMillis)), Settlement.layer).pipe(
     Layer.provideMerge(Intents.layer(options)),
     Layer.provide(

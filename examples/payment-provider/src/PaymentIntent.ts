@@ -81,9 +81,7 @@ export const evolve = (state: State, event: Event): State => {
     case "Declined":
       return { reference: event.reference, status: "declined", terms: event.terms, keys: [] };
     case "Canceled":
-      return state === null
-        ? { reference: event.reference, status: "canceled", terms: null, keys: [] }
-        : { ...state, status: "canceled" };
+      return state === null ? { reference: event.reference, status: "canceled", terms: null, keys: [] } : { ...state, status: "canceled" };
     case "CaptureStarted":
       return state === null ? null : { ...state, status: "processing" };
     case "Captured":

@@ -5,4 +5,5 @@ export * as MemoryPaymentProvider from "./MemoryPaymentProvider.ts";
 export * as PaymentIntent from "./PaymentIntent.ts";
 export * as PaymentMethod from "./PaymentMethod.ts";
 export * as ProviderHttp from "./ProviderHttp.ts";
+export * as ProviderService from "./ProviderService.ts";
 export * as Settlement from "./Settlement.ts";
