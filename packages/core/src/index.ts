@@ -59,6 +59,7 @@ export * as Worker from "./flow/Worker.ts";
 
 // memory: reference adapters
 export * as FaultPoint from "./memory/FaultPoint.ts";
+export * as MemoryBus from "./memory/MemoryBus.ts";
 export * as MemoryDatabase from "./memory/MemoryDatabase.ts";
 export * as MemoryDeadLetters from "./memory/MemoryDeadLetters.ts";
 export * as MemoryDocumentStore from "./memory/MemoryDocumentStore.ts";
