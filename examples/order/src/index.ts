@@ -1,2 +1,3 @@
 /** The order service: orders and the coordinator of their checkout. */
+export * as OrderHttp from "./OrderHttp.ts";
 export * as OrderService from "./OrderService.ts";
