@@ -5,7 +5,7 @@
  * `make` gives a broker as a value that outlives the layers on top of it, as a real one outlives its clients. Publishing
  * only enqueues. It is deterministic, and it is not durable.
  */
-import { Effect, Latch, Layer, Random } from "effect";
+import { Effect, Layer, Random } from "effect";
 import type * as Message from "../domain/Message.ts";
 import * as Shard from "../domain/Shard.ts";
 import { type Delivery, MessageBus, type Subscription } from "../ports/MessageBus.ts";
@@ -43,8 +43,10 @@ export class Broker {
   /** Everything ever published, in order. */
   readonly published: Array<Message.Encoded> = [];
   readonly groups = new Map<string, Group>();
-  /** Released when there may be work: a message, or a member that left. */
-  readonly changed = Latch.makeUnsafe(false);
+  /** How often there may have been new work: a message, or a member that left. */
+  changes = 0;
+  /** Who rests until the next change. */
+  readonly resting = new Set<() => void>();
   readonly partitions: number;
   readonly duplicate: number;
 
@@ -59,6 +61,13 @@ export class Broker {
       topic,
       Array.from({ length: this.partitions }, (_, number) => ({ topic, number, log: [] })),
     );
+  }
+
+  change(): void {
+    this.changes += 1;
+    const woken = [...this.resting];
+    this.resting.clear();
+    for (const wake of woken) wake();
   }
 
   group(name: string): Group {
@@ -96,7 +105,7 @@ const publish = Effect.fnUntraced(function* (broker: Broker, messages: ReadonlyA
     partition.log.push(message);
     broker.published.push(message);
   }
-  yield* broker.changed.release;
+  broker.change();
   return messages.map(() => "Published" as const);
 });
 
@@ -118,10 +127,10 @@ const join = (broker: Broker, { group, topics }: Subscription): Member => {
 };
 
 const leave = (broker: Broker, { group }: Subscription, member: Member): Effect.Effect<void> =>
-  Effect.suspend(() => {
+  Effect.sync(() => {
     const { members } = broker.group(group);
     members.splice(members.indexOf(member), 1);
-    return Effect.asVoid(broker.changed.release);
+    broker.change();
   });
 
 /** One batch: what this member owns and has not acknowledged. Rests until something changes if there is nothing. */
@@ -134,8 +143,9 @@ const pass = Effect.fnUntraced(function* <E, R>(
   const missing = subscription.topics.find((topic) => !broker.topics.has(topic));
   if (missing !== undefined) return yield* unavailable("MessageBus.consume", missing);
   const group = broker.group(subscription.group);
+  const seen = broker.changes;
   const taken = take(broker, group, member, subscription.batchMax);
-  if (taken.length === 0) return yield* broker.changed.await;
+  if (taken.length === 0) return yield* nextChange(broker, seen);
   const batch = taken.flatMap(({ deliveries }) => deliveries);
   yield* FaultPoint.hit("MessageBus.consume.beforeHandle");
   yield* handle(batch);
@@ -147,6 +157,15 @@ const pass = Effect.fnUntraced(function* <E, R>(
     group.offsets.set(name, Math.max(next, group.offsets.get(name) ?? 0));
   }
 });
+
+/** Rests until something changed after `seen`. */
+const nextChange = (broker: Broker, seen: number): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    const wake = (): void => resume(Effect.void);
+    if (broker.changes !== seen) wake();
+    else broker.resting.add(wake);
+    return Effect.sync(() => void broker.resting.delete(wake));
+  });
 
 interface Taken {
   readonly partition: Partition;
