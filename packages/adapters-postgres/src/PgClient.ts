@@ -8,7 +8,7 @@ import type { PGlite } from "@electric-sql/pglite";
 import { StoreError, type Transaction } from "@org/saga-core";
 import { Context, Effect, Layer, Schema } from "effect";
 import * as PgConfig from "./PgConfig.ts";
-import type { PgDriver, PgResult, PgValue } from "./PgDriver.ts";
+import type { PgDriver, PgNative, PgResult, PgValue } from "./PgDriver.ts";
 import * as PgError from "./PgError.ts";
 import * as PgliteDriver from "./PgliteDriver.ts";
 import * as PgTransaction from "./PgTransaction.ts";
@@ -37,6 +37,11 @@ export class PgClient extends Context.Service<
       text: string,
       values?: ReadonlyArray<PgValue>,
     ) => Effect.Effect<PgResult<Row>, StoreError, Transaction>;
+    /**
+     * The driver library's handle of the open transaction, for users' own statements in it (plain, or through drizzle). The
+     * commit stays with `UnitOfWork`; a statement that fails on it dooms the transaction as any other does.
+     */
+    readonly native: Effect.Effect<PgNative, StoreError, Transaction>;
   }
 >()("@org/saga-postgres/PgClient") {}
 
@@ -50,6 +55,7 @@ export const make = Effect.fnUntraced(function* (driver: PgDriver, schema: strin
     quoted: `"${schema}"`,
     query: (operation, text, values = []) => query(driver, operation, text, values),
     within: (operation, text, values = []) => within(driver, operation, text, values),
+    native: Effect.map(PgTransaction.current(driver, "PgClient.native"), (transaction) => transaction.session.native),
   };
 });
 

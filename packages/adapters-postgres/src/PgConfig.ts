@@ -29,6 +29,8 @@ export interface PgConfig {
    * the time that a publish may take, because a relay holds its shard's transaction meanwhile.
    */
   readonly idleInTransactionTimeout: Duration.Duration;
+  /** How long the server is asked how a COMMIT ended whose answer was lost. Above the time that it takes to restart. */
+  readonly settleTimeout: Duration.Duration;
   /** Silence after which the system probes a connection. */
   readonly keepAlive: Duration.Duration;
 }
@@ -42,6 +44,7 @@ export interface PgOptions {
   readonly statementTimeout?: Duration.Input | undefined;
   readonly lockTimeout?: Duration.Input | undefined;
   readonly idleInTransactionTimeout?: Duration.Input | undefined;
+  readonly settleTimeout?: Duration.Input | undefined;
   readonly keepAlive?: Duration.Input | undefined;
 }
 
@@ -57,6 +60,7 @@ const STATEMENT_TIMEOUT = Duration.seconds(30);
 const LOCK_TIMEOUT = Duration.seconds(5);
 /** Above the time a broker may take to acknowledge a batch. */
 const IDLE_IN_TRANSACTION_TIMEOUT = Duration.seconds(15);
+export const SETTLE_TIMEOUT = Duration.seconds(15);
 const KEEP_ALIVE = Duration.seconds(5);
 
 /** A configuration with the defaults for what is not given. Checked when a client is made of it. */
@@ -69,6 +73,7 @@ export const make = (options: PgOptions): PgConfig => ({
   statementTimeout: duration(options.statementTimeout, STATEMENT_TIMEOUT),
   lockTimeout: duration(options.lockTimeout, LOCK_TIMEOUT),
   idleInTransactionTimeout: duration(options.idleInTransactionTimeout, IDLE_IN_TRANSACTION_TIMEOUT),
+  settleTimeout: duration(options.settleTimeout, SETTLE_TIMEOUT),
   keepAlive: duration(options.keepAlive, KEEP_ALIVE),
 });
 

@@ -6,6 +6,7 @@
  * table's constraints. Drivers reject with their own errors; `PgError` classifies them.
  */
 import type { PGlite, Transaction as PgliteTransaction } from "@electric-sql/pglite";
+import type { Duration } from "effect";
 import type { PoolClient } from "pg";
 
 export interface PgResult<Row> {
@@ -46,6 +47,8 @@ export interface PgDriver {
   /** One statement in a transaction of its own. */
   readonly query: <Row extends object>(text: string, values: ReadonlyArray<PgValue>) => Promise<PgResult<Row>>;
   readonly begin: () => Promise<PgSession>;
+  /** How long the server is asked about a COMMIT whose answer was lost. */
+  readonly settleTimeout: Duration.Duration;
   /** Shards that a drain of this process owns; used where the driver has no connection of its own for each drain. */
   readonly ownedShards: Set<string>;
 }

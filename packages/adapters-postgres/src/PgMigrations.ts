@@ -45,11 +45,14 @@ type Failure = StoreError | PgMigrationError;
 /** How often a start looks whether the server is there now. */
 const WAIT_FOR_SERVER = Duration.seconds(1);
 
+/** What may pass by itself: the server is not there yet, or somebody is in the way. */
+const isPassing = (error: Failure): boolean => error._tag === "StoreError" && error.isRetryable;
+
 /** Applies what is pending before anything above it is built. Waits for a server that is not there yet. */
 export const layer: Layer.Layer<never, Failure, PgClient> = Layer.effectDiscard(
   Effect.suspend(() => up()).pipe(
-    Effect.tapError((error) => Effect.logWarning(`migrations: ${error.message}`)),
-    Effect.retry({ while: (error) => error._tag === "StoreError" && error.isRetryable, schedule: Schedule.spaced(WAIT_FOR_SERVER) }),
+    Effect.tapError((error) => (isPassing(error) ? Effect.logWarning(`migrations wait: ${error.message}`) : Effect.void)),
+    Effect.retry({ while: isPassing, schedule: Schedule.spaced(WAIT_FOR_SERVER) }),
   ),
 );
 
@@ -238,8 +241,8 @@ const attempt = <A>(migration: string, run: () => Promise<A>): Effect.Effect<A, 
     try: run,
     catch: (cause) => {
       const error = PgError.classify("PgMigrations.up", "statement", cause);
-      const isPassing = error.isRetryable && PgError.sqlstateOf(cause)?.startsWith("42") !== true;
-      if (isPassing) return error;
+      // Missing rights or relations are retried elsewhere: here they are the migration's own fault.
+      if (error.isRetryable && PgError.sqlstateOf(cause)?.startsWith("42") !== true) return error;
       const detail = cause instanceof Error ? cause.message : error.message;
       return new PgMigrationError({ problem: "Failed", migration, message: `migration ${migration}: ${detail}` });
     },

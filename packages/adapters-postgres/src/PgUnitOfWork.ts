@@ -8,7 +8,7 @@
  *                     └──── lost → pg_xact_status ──→ committed | aborted: `Unavailable`, nothing happened | `Unknown`
  */
 import { StoreError, Transaction, UnitOfWork } from "@org/saga-core";
-import { Duration, Effect, Exit, Layer, Option, Result } from "effect";
+import { Clock, Duration, Effect, Exit, Layer, Option, Result } from "effect";
 import { PgClient } from "./PgClient.ts";
 import type { PgDriver, PgSession } from "./PgDriver.ts";
 import * as PgError from "./PgError.ts";
@@ -21,9 +21,8 @@ export const layer: Layer.Layer<UnitOfWork, never, PgClient> = Layer.effect(
 
 const OPERATION = "UnitOfWork.commit";
 
-/** How often and how long the server is asked about a lost COMMIT; covers a restart of the server. */
-const SETTLE_EVERY = Duration.millis(200);
-const SETTLE_ATTEMPTS = 75;
+/** How often the server is asked about a lost COMMIT. */
+const SETTLE_EVERY_MS = 200;
 
 const commit = Effect.fnUntraced(function* <A, E, R>(
   driver: PgDriver,
@@ -105,7 +104,8 @@ interface StatusRow {
  * anew may have given the id to another transaction, so it cannot tell.
  */
 const settle = Effect.fnUntraced(function* (driver: PgDriver, session: PgSession, lost: StoreError): Effect.fn.Return<void, StoreError> {
-  for (let attempt = 0; attempt < SETTLE_ATTEMPTS; attempt += 1) {
+  const end = (yield* Clock.currentTimeMillis) + Duration.toMillis(driver.settleTimeout);
+  for (;;) {
     const asked = yield* Effect.exit(
       Effect.tryPromise(() =>
         driver.query<StatusRow>("select pg_xact_status($1::xid8) as status, pg_postmaster_start_time()::text as started_at", [session.xid]),
@@ -118,7 +118,7 @@ const settle = Effect.fnUntraced(function* (driver: PgDriver, session: PgSession
       if (row.status === "aborted")
         return yield* PgTransaction.failure("Unavailable", OPERATION, `${lost.message}; the commit did not happen`);
     }
-    yield* Effect.sleep(SETTLE_EVERY);
+    if ((yield* Clock.currentTimeMillis) >= end) return yield* lost;
+    yield* Effect.sleep(SETTLE_EVERY_MS);
   }
-  return yield* lost;
 });

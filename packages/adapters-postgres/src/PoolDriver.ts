@@ -2,7 +2,7 @@
  * `PgDriver` on a node-postgres pool. A connection whose state is not certain (lost, timed out, could not roll back) is
  * closed, never reused.
  */
-import { Duration, Redacted } from "effect";
+import { Duration, Predicate, Redacted } from "effect";
 import pg from "pg";
 import { BEGIN_FACTS, type BeginRow, type PgDriver, type PgResult, type PgSession, type PgValue } from "./PgDriver.ts";
 import type { PgConfig } from "./PgConfig.ts";
@@ -25,7 +25,7 @@ export const make = (config: PgConfig): PoolDriver => {
     query_timeout: Duration.toMillis(config.statementTimeout) + CLIENT_GRACE_MS,
     keepAlive: true,
     keepAliveInitialDelayMillis: Duration.toMillis(config.keepAlive),
-    onConnect: (client) => client.query(settingsOf(config)),
+    onConnect: configure(config),
   });
   // A connection that breaks while nobody waits for it: the next statement on it, or the next connection, tells.
   pool.on("error", () => undefined);
@@ -34,6 +34,7 @@ export const make = (config: PgConfig): PoolDriver => {
     kind: "Pool",
     pool,
     ownedShards: new Set(),
+    settleTimeout: config.settleTimeout,
     query: async (text, values) => {
       const client = await pool.connect();
       return onceOn(client, () => run(client, text, values));
@@ -45,6 +46,12 @@ export const make = (config: PgConfig): PoolDriver => {
     close: () => pool.end(),
   };
 };
+
+/** The pool awaits what this returns, though its type says `void`. */
+const configure =
+  (config: PgConfig) =>
+  (client: pg.ClientBase): unknown =>
+    client.query(settingsOf(config));
 
 /**
  * - A plan that was cached while a table was empty stays a sequential scan (measured: a sixth of the rate), so none is cached.
@@ -80,8 +87,7 @@ const begin = async (client: pg.PoolClient): Promise<PgSession> => {
   let facts: BeginRow | undefined;
   try {
     // One round trip: two statements in one simple query, which node-postgres answers with a list.
-    const results: unknown = await client.query(`begin; ${BEGIN_FACTS}`);
-    if (Array.isArray(results)) facts = results[1]?.rows?.[0];
+    facts = factsOf(await client.query(`begin; ${BEGIN_FACTS}`));
     if (facts === undefined) throw new Error("BEGIN has no answer");
   } catch (cause) {
     client.release(true);
@@ -121,6 +127,22 @@ const begin = async (client: pg.PoolClient): Promise<PgSession> => {
     },
   };
 };
+
+/** The row of the last of several answers. */
+const factsOf = (results: unknown): BeginRow | undefined => {
+  const answers: ReadonlyArray<unknown> = Array.isArray(results) ? results : [];
+  const last = answers.at(-1);
+  const rows: ReadonlyArray<unknown> = Predicate.hasProperty(last, "rows") && Array.isArray(last.rows) ? last.rows : [];
+  return rows.find(isBeginRow);
+};
+
+const isBeginRow = (row: unknown): row is BeginRow =>
+  Predicate.hasProperty(row, "now") &&
+  typeof row.now === "number" &&
+  Predicate.hasProperty(row, "xid") &&
+  typeof row.xid === "string" &&
+  Predicate.hasProperty(row, "started_at") &&
+  typeof row.started_at === "string";
 
 /** The server answered: the statement failed, the connection is well. */
 const isStatementError = (cause: unknown): boolean => cause instanceof pg.DatabaseError && cause.severity === "ERROR";
