@@ -63,9 +63,12 @@ if (process.env.npm_lifecycle_event !== undefined) {
   }, POLL_MS).unref();
 }
 
-/** Runs a program to its end, and fails with its exit code. */
+/**
+ * Runs a program to its end, and fails with its exit code; also when a signal ended it, which no later step may follow. One that
+ * `serves` is asked to end by a signal: whether that went well is for its own exit code to say.
+ */
 function exec(command, argv, options = {}) {
-  const { quiet = false, ...spawnOptions } = options;
+  const { quiet = false, serves = false, ...spawnOptions } = options;
   return new Promise((resolve, reject) => {
     const stdio = quiet ? ["ignore", "pipe", "pipe"] : "inherit";
     child = spawn(command, argv, { cwd: ROOT, env: childEnv(), windowsHide: true, ...spawnOptions, stdio });
@@ -78,7 +81,7 @@ function exec(command, argv, options = {}) {
       const exit = signal ? 128 + (constants.signals[signal] ?? 0) : (code ?? 1);
       if (exit !== 0 && quiet) process.stderr.write(Buffer.concat(output));
       if (exit !== 0) reject(new StepFailed(exit));
-      else if (stopping) reject(new StepFailed(128 + constants.signals[stopping]));
+      else if (stopping && !serves) reject(new StepFailed(128 + constants.signals[stopping]));
       else resolve();
     });
     if (stopping) child.kill(stopping);
@@ -237,7 +240,7 @@ function tool(packageName, binName, argv, options) {
   return exec(nodePath(), [join(dirname(manifestFile), script), ...argv], options);
 }
 
-const source = (file) => (argv) => exec(nodePath(), [...NODE_FLAGS, file, ...argv]);
+const source = (file) => (argv) => exec(nodePath(), [...NODE_FLAGS, file, ...argv], { serves: true });
 
 const typecheck = (argv) => tool("typescript", "tsc", ["-b", ...argv]);
 const lint = (argv) => tool("oxlint", "oxlint", ["--type-aware", "--deny-warnings", ...argv]);
