@@ -94,7 +94,7 @@ const cancel = (state: Payment, { orderId, to }: Of<"Void">): ReadonlyArray<Even
     case "authorizing":
     case "authorized":
     case "captureRefused":
-      return [asked, { _tag: "Started", orderId, status: "voiding", terms: null, deadlineAt: null }];
+      return [asked, ...givenUp(state, orderId), { _tag: "Started", orderId, status: "voiding", terms: null, deadlineAt: null }];
     case "captured":
       return [asked, { _tag: "Started", orderId, status: "refunding", terms: null, deadlineAt: null }];
     case "capturing":
@@ -143,7 +143,7 @@ const attempt = (state: Payment, { orderId, token, now }: Of<"Attempt">): Readon
 
 const report = (policy: Policy, state: Payment, { orderId, finding, seq, now }: Of<"Report">): ReadonlyArray<Event> => {
   const settled = settle(state, orderId, finding);
-  if (settled !== null) return [settled];
+  if (settled !== null) return settled._tag === "LateMoney" ? [...givenUp(state, orderId), settled] : [settled];
   const { work } = state;
   if (work === null || !work.called || state.seq !== seq) return [];
   const { first, max } = policy.retryMillis;
@@ -151,6 +151,10 @@ const report = (policy: Policy, state: Payment, { orderId, finding, seq, now }: 
   const deadlineAt = work.overdue || work.deadlineAt === null ? dueAt : Math.max(now, work.deadlineAt);
   return [{ _tag: "Postponed", orderId, call: nextCall(state.status, work, finding), dueAt: Math.min(dueAt, deadlineAt) }];
 };
+
+/** Whoever waits for an authorization that will not be had hears so. */
+const givenUp = ({ status, asked }: Payment, orderId: OrderId): ReadonlyArray<Event> =>
+  status === "authorizing" && asked.authorize !== null ? [{ _tag: "Answered", orderId, request: "authorize", to: asked.authorize }] : [];
 
 /** What a finding decides; null if it decides nothing in this status. */
 const settle = (state: Payment, orderId: OrderId, finding: Finding): Event | null => {
