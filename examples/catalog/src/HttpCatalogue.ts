@@ -48,8 +48,8 @@ export const make = Effect.fnUntraced(function* (options: Options) {
     const before = yield* Clock.currentTimeMillis;
     // Whoever waited for another one's answer takes it.
     if (kept !== null && before - kept.at < keepMillis) return kept;
-    const list = yield* Effect.catch(fetch, (error) =>
-      kept !== null && before - kept.at < staleMillis ? Effect.succeed(null) : Effect.fail(error),
+    const list = yield* fetch.pipe(
+      Effect.catch((error) => (kept !== null && before - kept.at < staleMillis ? Effect.succeed(null) : Effect.fail(error))),
     );
     if (list !== null) kept = { at: before, list, bySku: new Map(list.map((product) => [product.sku, product])) };
     return kept ?? (yield* new CatalogueUnavailable({ message: "no answer yet" }));

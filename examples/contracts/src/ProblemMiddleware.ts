@@ -119,7 +119,7 @@ const refusal = (error: HttpApiError.HttpApiSchemaError): HttpServerResponse.Htt
 };
 
 const refusedHeader = (errors: ReadonlyArray<Problem.Flaw>, absent: boolean): HttpServerResponse.HttpServerResponse => {
-  switch (errors[0]?.pointer) {
+  switch (errors[0]?.pointer ?? "") {
     case "idempotency-key":
       return Problem.response(absent ? "idempotency_key_missing" : "idempotency_key_invalid", { errors });
     case "x-customer-id":
@@ -141,7 +141,12 @@ const leaves = (issue: SchemaIssue.Issue): ReadonlyArray<SchemaIssue.Issue> => {
     case "Filter":
     case "Encoding":
       return leaves(issue.issue);
-    default:
+    case "Forbidden":
+    case "InvalidType":
+    case "InvalidValue":
+    case "MissingKey":
+    case "OneOf":
+    case "UnexpectedKey":
       return [issue];
   }
 };
