@@ -4,11 +4,9 @@
  *
  * It proves no concurrency, and what holds a transaction open holds up everybody else.
  */
-import { PGlite, type Transaction } from "@electric-sql/pglite";
-import type { StoreError } from "@org/saga-core";
-import { Duration, Effect, type Scope } from "effect";
+import type { PGlite, Transaction } from "@electric-sql/pglite";
+import { Duration } from "effect";
 import { BEGIN_FACTS, type BeginRow, type PgDriver, type PgResult, type PgSession, type PgValue } from "./PgDriver.ts";
-import * as PgError from "./PgError.ts";
 
 /** The driver of an instance: always the same one, so that all clients of an instance know each other's transactions. */
 export const of = (instance: PGlite): PgDriver => {
@@ -25,19 +23,6 @@ export const of = (instance: PGlite): PgDriver => {
   drivers.set(instance, driver);
   return driver;
 };
-
-/**
- * An instance of its own, closed with the scope: in memory, or in the folder `dataDir`. Services of one process share it, each
- * with its schema.
- */
-export const open = (dataDir?: string): Effect.Effect<PGlite, StoreError, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.tryPromise({
-      try: () => PGlite.create(dataDir ?? "memory://"),
-      catch: (cause) => PgError.classify("PgliteDriver.open", "statement", cause),
-    }),
-    (instance) => Effect.promise(() => instance.close()),
-  );
 
 const drivers = new WeakMap<PGlite, PgDriver>();
 

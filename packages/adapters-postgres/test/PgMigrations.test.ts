@@ -1,21 +1,17 @@
 /** Migrations: up, down, status and plan, on PGlite. */
-import { PGlite } from "@electric-sql/pglite";
 import { OrderStatus, UnitOfWork } from "@org/saga-core";
 import { Effect, Layer } from "effect";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import * as PgClient from "../src/PgClient.ts";
 import * as PgMigrations from "../src/PgMigrations.ts";
 import * as PgStores from "../src/PgStores.ts";
+import * as Embedded from "./Embedded.ts";
 
-const START_TIMEOUT_MS = 60_000;
-
-let instance: PGlite;
+const embedded = await Embedded.start();
+const { instance } = embedded;
 let schemas = 0;
 
-beforeAll(async () => {
-  instance = await PGlite.create();
-}, START_TIMEOUT_MS);
-afterAll(() => instance.close());
+afterAll(embedded.close);
 
 /** A schema that no other test uses. */
 const fresh = (): string => `migrations_${(schemas += 1)}`;

@@ -1,23 +1,18 @@
 /** Every store keeps its contract on the embedded PGlite. */
-import { PGlite } from "@electric-sql/pglite";
 import { ManagedRuntime } from "effect";
 import { afterAll, beforeAll } from "vitest";
 import * as PgStores from "../src/PgStores.ts";
+import * as Embedded from "./Embedded.ts";
 import * as Suites from "./Suites.ts";
 
-/** PGlite unpacks and initializes a database of its own. */
-const START_TIMEOUT_MS = 60_000;
+const embedded = await Embedded.start();
+const runtime = ManagedRuntime.make(PgStores.layerPglite(embedded.instance, "contract"));
 
-const instance = new PGlite();
-const runtime = ManagedRuntime.make(PgStores.layerPglite(instance, "contract"));
-
-beforeAll(async () => {
-  await runtime.context();
-}, START_TIMEOUT_MS);
+beforeAll(() => runtime.context());
 
 afterAll(async () => {
   await runtime.dispose();
-  await instance.close();
+  await embedded.close();
 });
 
 Suites.run("one", (example) => runtime.runPromise(example));

@@ -1,5 +1,7 @@
 /** One PGlite instance, several services, users beside them. */
-import { PGlite } from "@electric-sql/pglite";
+import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { DocumentStore, Outbox, OUTBOX_SHARDS, Shard, UnitOfWork } from "@org/saga-core";
 import { drizzle } from "drizzle-orm/pglite";
 import { sql } from "drizzle-orm";
@@ -7,23 +9,24 @@ import { Deferred, Effect, Fiber, type Layer, ManagedRuntime } from "effect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as PgClient from "../src/PgClient.ts";
 import * as PgliteDriver from "../src/PgliteDriver.ts";
+import * as PgliteInstance from "../src/PgliteInstance.ts";
 import * as PgStores from "../src/PgStores.ts";
+import * as Embedded from "./Embedded.ts";
 import { document, message } from "./Samples.ts";
 
-const START_TIMEOUT_MS = 60_000;
-
-const instance = new PGlite();
+const embedded = await Embedded.start();
+const { instance } = embedded;
 const order = ManagedRuntime.make(PgStores.layerPglite(instance, "order"));
 const checkout = ManagedRuntime.make(PgStores.layerPglite(instance, "checkout"));
 
 beforeAll(async () => {
   await Promise.all([order.context(), checkout.context()]);
   await instance.exec("create table notes (text text primary key)");
-}, START_TIMEOUT_MS);
+});
 
 afterAll(async () => {
   await Promise.all([order.dispose(), checkout.dispose()]);
-  await instance.close();
+  await embedded.close();
 });
 
 type Stores = Layer.Success<ReturnType<typeof PgStores.layerPglite>>;
@@ -188,15 +191,61 @@ describe("a user's own statements in the transaction", () => {
 });
 
 describe("an embedded database of its own", () => {
+  it("lives as long as its scope, and says so afterwards", { timeout: Embedded.START_TIMEOUT_MS }, async () => {
+    const closed = await Effect.runPromise(Effect.scoped(PgliteInstance.open({ snapshots: Embedded.SNAPSHOTS })));
+    const late = Effect.provide(Effect.flip(save("late")), PgStores.layerClient);
+    const client = await Effect.runPromise(PgClient.make(PgliteDriver.of(closed), "late"));
+    expect(await Effect.runPromise(Effect.provideService(late, PgClient.PgClient, client))).toMatchObject({ reason: "Unavailable" });
+  });
+
   it(
-    "lives as long as its scope, and says so afterwards",
+    "keeps a snapshot of an empty one for the next start, and makes a broken one anew",
+    { timeout: 2 * Embedded.START_TIMEOUT_MS },
     async () => {
-      const closed = await Effect.runPromise(Effect.scoped(PgliteDriver.open()));
-      const late = Effect.provide(Effect.flip(save("late")), PgStores.layerClient);
-      const client = await Effect.runPromise(PgClient.make(PgliteDriver.of(closed), "late"));
-      expect(await Effect.runPromise(Effect.provideService(late, PgClient.PgClient, client))).toMatchObject({ reason: "Unavailable" });
+      const folder = await mkdtemp(join(tmpdir(), "saga-pglite-"));
+      try {
+        const start = () =>
+          Effect.runPromise(
+            Effect.scoped(
+              Effect.andThen(
+                PgliteInstance.open({ snapshots: folder }),
+                Effect.sync(() => readdir(folder)),
+              ),
+            ),
+          );
+        const [file] = await start();
+        expect(file).toMatch(/^pglite-[0-9.]+\.tar\.gz$/);
+        const { size } = await stat(join(folder, file ?? ""));
+        await writeFile(join(folder, file ?? ""), "broken");
+        expect(await start()).toEqual([file]);
+        expect(Math.abs((await stat(join(folder, file ?? ""))).size - size)).toBeLessThan(size / 2);
+      } finally {
+        await rm(folder, { recursive: true });
+      }
     },
-    START_TIMEOUT_MS,
+  );
+
+  it(
+    "keeps its data in a folder, and starts without a snapshot where none can be written",
+    { timeout: 2 * Embedded.START_TIMEOUT_MS },
+    async () => {
+      const folder = await mkdtemp(join(tmpdir(), "saga-pglite-"));
+      try {
+        const write = Effect.flatMap(PgliteInstance.open({ dataDir: join(folder, "data") }), (kept) =>
+          Effect.promise(() => kept.exec("create table if not exists kept (n int); insert into kept values (1)")),
+        );
+        await Effect.runPromise(Effect.scoped(write));
+        const read = Effect.flatMap(PgliteInstance.open({ dataDir: join(folder, "data") }), (kept) =>
+          Effect.promise(() => kept.query("select n from kept")),
+        );
+        expect((await Effect.runPromise(Effect.scoped(read))).rows).toEqual([{ n: 1 }]);
+        await writeFile(join(folder, "file"), "not a folder");
+        const unwritable = PgliteInstance.open({ snapshots: join(folder, "file", "snapshots") });
+        expect(await Effect.runPromise(Effect.scoped(Effect.map(unwritable, (one) => one.ready)))).toBe(true);
+      } finally {
+        await rm(folder, { recursive: true });
+      }
+    },
   );
 
   it("refuses a schema name that is none", async () => {

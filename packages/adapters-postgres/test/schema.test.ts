@@ -1,5 +1,4 @@
 /** The migrated schema is the golden one, and drizzle knows exactly its columns. */
-import { PGlite } from "@electric-sql/pglite";
 import { getTableName, isTable } from "drizzle-orm";
 import { getTableConfig } from "drizzle-orm/pg-core";
 import { drizzle } from "drizzle-orm/pglite";
@@ -9,17 +8,17 @@ import * as PgClient from "../src/PgClient.ts";
 import * as PgMigrations from "../src/PgMigrations.ts";
 import { tables } from "../src/schema/tables.ts";
 import * as Catalog from "./Catalog.ts";
+import * as Embedded from "./Embedded.ts";
 
-const START_TIMEOUT_MS = 60_000;
 const SCHEMA = "golden";
 
-let instance: PGlite;
+const embedded = await Embedded.start();
+const { instance } = embedded;
 
 beforeAll(async () => {
-  instance = await PGlite.create();
   await Effect.runPromise(Effect.provide(PgMigrations.up(), PgClient.layerPglite(instance, SCHEMA)));
-}, START_TIMEOUT_MS);
-afterAll(() => instance.close());
+});
+afterAll(embedded.close);
 
 interface ColumnRow {
   readonly name: string;
