@@ -1,0 +1,130 @@
+import { readFileSync } from "node:fs";
+import { assert, describe, it } from "@effect/vitest";
+import { Cause, Effect, Exit, Layer, Redacted, Result } from "effect";
+import { ServiceConfig, ServiceMain } from "../src/index.ts";
+
+const parsed = (environment: ServiceConfig.Environment): ServiceConfig.ServiceConfig => Result.getOrThrow(ServiceConfig.parse(environment));
+
+const problem = (environment: ServiceConfig.Environment): ServiceConfig.ServiceConfigError => Result.getOrThrow(Result.flip(ServiceConfig.parse(environment)));
+
+describe("ServiceConfig", () => {
+  it("has a default for everything but the servers", () => {
+    const config = parsed({});
+    assert.strictEqual(config.postgresUrl, null);
+    assert.strictEqual(config.kafkaBrokers, null);
+    assert.deepStrictEqual(ServiceConfig.listenOf(config, "order"), { host: "127.0.0.1", port: 3000 });
+    assert.deepStrictEqual(config.http.ports, {
+      order: 3000,
+      checkout: 3001,
+      inventory: 3002,
+      catalog: 3003,
+      fulfillment: 3004,
+      notification: 3005,
+      "payment-provider": 3010,
+    });
+    assert.sameMembers([...config.roles], ["web", "relay", "consumer", "worker"]);
+    assert.strictEqual(config.orderCancelWindowMillis, 500);
+    assert.strictEqual(config.urls.catalog, null);
+    assert.strictEqual(config.urls.provider, "http://127.0.0.1:3010");
+  });
+
+  it("takes what is set, and an empty value as not set", () => {
+    const config = parsed({
+      SAGA_PG_URL: "postgres://u:p@db:5432/saga",
+      SAGA_REDIS_URL: " redis://cache:6379/ ",
+      SAGA_KAFKA_BROKERS: "a:9092, b:9093,",
+      SAGA_TOPIC_PREFIX: "staging.",
+      ORDER_PORT: "",
+      CATALOG_URL: "http://catalog:3003/",
+      PAYMENT_WEBHOOK_SECRET: "new,old",
+      ROLES: "serve, outbox-worker",
+    });
+    assert.strictEqual(config.postgresUrl === null ? "" : Redacted.value(config.postgresUrl), "postgres://u:p@db:5432/saga");
+    assert.strictEqual(config.redisUrl === null ? "" : Redacted.value(config.redisUrl), "redis://cache:6379");
+    assert.deepStrictEqual(config.kafkaBrokers, ["a:9092", "b:9093"]);
+    assert.strictEqual(config.topicPrefix, "staging.");
+    assert.strictEqual(config.http.ports.order, 3000);
+    assert.strictEqual(config.urls.catalog, "http://catalog:3003");
+    assert.deepStrictEqual(config.webhookSecrets.map(Redacted.value), ["new", "old"]);
+    assert.sameMembers([...config.roles], ["web", "relay"]);
+    assert.notInclude(JSON.stringify(config), "u:p@db");
+  });
+
+  it("knows the aliases of the roles", () => {
+    assert.deepStrictEqual([...parsed({ ROLES: "listen,order-consumer,consumer" }).roles], ["consumer"]);
+  });
+
+  const bad: ReadonlyArray<readonly [ServiceConfig.VariableName, string, string]> = [
+    ["SAGA_PG_URL", "mysql://secret@db", "postgres://"],
+    ["SAGA_REDIS_URL", "secret", "redis://"],
+    ["SAGA_KAFKA_BROKERS", "localhost", "host:port"],
+    ["SAGA_TOPIC_PREFIX", "a_b", "letters"],
+    ["SAGA_REDIS_PREFIX", "a b", "letters"],
+    ["HTTP_HOST", "a b", "address"],
+    ["ORDER_PORT", "99999", "from 0 to 65535"],
+    ["CHECKOUT_PORT", "abc", "whole number"],
+    ["ROLES", "web,cook", "web, relay, consumer, worker"],
+    ["ROLES", ",", "web, relay, consumer, worker"],
+    ["CATALOG_URL", "catalog:3003", "http://"],
+    ["PAYMENT_CALL_TIMEOUT_MS", "30001", "30000"],
+    ["PAYMENT_DEADLINE_MS", "100", "raise it"],
+    ["ORDER_CANCEL_WINDOW_MS", "-1", "whole number"],
+    ["STOCK_HOLD_TTL_MS", "0", "from 1"],
+  ];
+  for (const [variable, value, advice] of bad) {
+    it(`names ${variable} when it is ${JSON.stringify(value)}, and says what to do`, () => {
+      const error = problem({ [variable]: value });
+      assert.strictEqual(error.variable, variable);
+      assert.isTrue(error.message.startsWith(variable));
+      assert.include(error.message, advice);
+      assert.notInclude(error.message, "secret");
+    });
+  }
+
+  it.effect("says what a missing server is for", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* ServiceConfig.need("x", "SAGA_PG_URL"), "x");
+      const error = yield* Effect.flip(ServiceConfig.need(null, "SAGA_PG_URL"));
+      assert.include(error.message, "SAGA_PG_URL is not set: PostgreSQL");
+    }),
+  );
+
+  it("is documented in .env.example, variable by variable, with its default", () => {
+    const example = readFileSync(new URL("../../../.env.example", import.meta.url), "utf8");
+    const documented = new Map(
+      example
+        .split("\n")
+        .filter((line) => /^[A-Z_]+=/.test(line))
+        .map((line): readonly [string, string] => [line.slice(0, line.indexOf("=")), line.slice(line.indexOf("=") + 1)]),
+    );
+    const expected = Object.entries(ServiceConfig.variables).map(([name, { fallback }]): readonly [string, string] => [name, fallback]);
+    assert.deepStrictEqual([...documented], expected);
+    for (const { purpose } of Object.values(ServiceConfig.variables)) assert.include(example, purpose);
+  });
+
+  it("is what .env.example says when it is read as it is", () => {
+    const example = readFileSync(new URL("../../../.env.example", import.meta.url), "utf8");
+    const environment = Object.fromEntries(example.split("\n").flatMap((line) => (/^[A-Z_]+=/.test(line) ? [line.split("=", 2)] : [])));
+    assert.deepStrictEqual(JSON.stringify(parsed(environment)), JSON.stringify(parsed({})));
+  });
+});
+
+describe("ServiceMain", () => {
+  it("counts a signal as success, a bad setting as usage, and anything else as failure", () => {
+    assert.strictEqual(ServiceMain.exitCode(Exit.succeed(1)), 0);
+    assert.strictEqual(ServiceMain.exitCode(Exit.failCause(Cause.interrupt())), 0);
+    assert.strictEqual(ServiceMain.exitCode(Exit.fail(problem({ ROLES: "x" }))), 2);
+    assert.strictEqual(ServiceMain.exitCode(Exit.die(new Error("boom"))), 1);
+  });
+
+  it.effect("runs the layer until it is interrupted, and hands on why it could not start", () =>
+    Effect.gen(function* () {
+      const failed = yield* Effect.exit(ServiceMain.program(() => Layer.effectDiscard(Effect.fail("no"))));
+      assert.isTrue(Exit.isFailure(failed));
+      const usage = yield* Effect.exit(
+        ServiceMain.program(() => Layer.effectDiscard(ServiceConfig.need(null, "SAGA_PG_URL"))),
+      );
+      assert.strictEqual(ServiceMain.exitCode(usage), 2);
+    }),
+  );
+});
