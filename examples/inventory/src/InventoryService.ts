@@ -125,10 +125,12 @@ export const roles = (names: ReadonlyArray<Role>) => Layer.mergeAll(Layer.empty,
 /** Until it succeeds, with pauses that grow: the engine may come up later than this process. */
 const insistently = <A, R>(effect: Effect.Effect<A, StoreError, R>): Effect.Effect<A, never, R> => {
   const go = (pause: number): Effect.Effect<A, never, R> =>
-    Effect.catch(effect, (error) =>
-      Effect.logWarning(`the stock cannot be counted in: ${error.message}; again in ${pause} ms`).pipe(
-        Effect.andThen(Effect.sleep(Duration.millis(pause))),
-        Effect.andThen(Effect.suspend(() => go(Math.min(pause * 2, Worker.PAUSE_MAX_MS)))),
+    effect.pipe(
+      Effect.catch((error) =>
+        Effect.logWarning(`the stock cannot be counted in: ${error.message}; again in ${pause} ms`).pipe(
+          Effect.andThen(Effect.sleep(Duration.millis(pause))),
+          Effect.andThen(Effect.suspend(() => go(Math.min(pause * 2, Worker.PAUSE_MAX_MS)))),
+        ),
       ),
     );
   return go(Worker.PAUSE_MS);

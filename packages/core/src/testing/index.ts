@@ -2,6 +2,7 @@
  * `@org/saga-core/testing`: the proofs that ship with the library. Contract suites per port are data (`Contract.Case`), so
  * they run under any test runner, against any adapter.
  */
+export * as Conversation from "./Conversation.ts";
 export * as Contract from "./Contract.ts";
 export * as InboxContract from "./contracts/InboxContract.ts";
 export * as OutboxContract from "./contracts/OutboxContract.ts";

@@ -1,0 +1,97 @@
+/**
+ * A service under test, spoken to over its bus: memory stores, a memory broker, a virtual clock. The service runs as a
+ * process of the simulator, so it may be crashed at every port call; the script plays everyone else.
+ */
+import { Duration, Effect, Exit, Fiber, Layer } from "effect";
+import * as Message from "../domain/Message.ts";
+import * as MessageId from "../flow/MessageId.ts";
+import * as MemoryBus from "../memory/MemoryBus.ts";
+import * as MemoryDatabase from "../memory/MemoryDatabase.ts";
+import * as MemoryStock from "../memory/MemoryStock.ts";
+import * as MemoryStores from "../memory/MemoryStores.ts";
+import { MessageBus } from "../ports/MessageBus.ts";
+import type { BusError } from "../ports/StoreError.ts";
+import type { StockReservation } from "../ports/StockReservation.ts";
+import * as Simulator from "./Simulator.ts";
+
+/** What a service stands on. */
+export type Ports = MemoryStores.Ports | MessageBus | StockReservation;
+
+/** What outlives the service's process. */
+export interface World {
+  readonly database: MemoryDatabase.Database;
+  readonly broker: MemoryBus.Broker;
+  readonly stock: MemoryStock.Stock;
+}
+
+export interface Talk {
+  readonly world: World;
+  /** Publishes, in this order; the messages, so that they can be repeated. */
+  readonly tell: (...drafts: ReadonlyArray<Message.Draft>) => Effect.Effect<ReadonlyArray<Message.Encoded>, BusError>;
+  /** Publishes the same messages once more: duplicates. */
+  readonly repeat: (messages: ReadonlyArray<Message.Encoded>) => Effect.Effect<void, BusError>;
+  /** What the service has published, in order. */
+  readonly heard: () => ReadonlyArray<Message.Envelope>;
+  /** Lets virtual time pass. */
+  readonly wait: (millis: number) => Effect.Effect<void>;
+}
+
+export interface Options<E> {
+  readonly service: Layer.Layer<never, E, Ports>;
+  readonly catalogue: Message.Catalogue;
+  readonly seed?: number;
+  readonly faults?: Simulator.Faults;
+}
+
+/** Runs `script` against the service; what the script returns. */
+export const hold = <A, E, F>(options: Options<E>, script: (talk: Talk) => Effect.Effect<A, F, Ports>): A => {
+  const run = Simulator.run({ seed: options.seed ?? 1, limitMillis: 30 * 86_400_000 }, converse(options, script));
+  if (Exit.isFailure(run.exit)) throw new Error(Simulator.explain(run.exit));
+  return run.exit.value;
+};
+
+const converse = Effect.fnUntraced(function* <A, E, F>(options: Options<E>, script: (talk: Talk) => Effect.Effect<A, F, Ports>) {
+  const database = yield* MemoryDatabase.make;
+  const broker = yield* MemoryBus.make();
+  const stock = yield* MemoryStock.make;
+  for (const topic of options.catalogue.topics) broker.ensure(topic);
+  const ports = Layer.mergeAll(MemoryStores.layerOf(database), MemoryBus.layerOf(broker), MemoryStock.layerOf(stock));
+  const service = Layer.provide(options.service, ports);
+  const process = yield* Effect.forkChild(Simulator.process("service", service, options.faults ?? Simulator.noFaults));
+  const said = new Set<string>();
+
+  const publish = Effect.fnUntraced(function* (messages: ReadonlyArray<Message.Encoded>) {
+    const bus = yield* MessageBus;
+    for (const { id } of messages) said.add(id);
+    yield* bus.publish(messages);
+  });
+  const talk: Talk = {
+    world: { database, broker, stock },
+    tell: Effect.fnUntraced(function* (...drafts: ReadonlyArray<Message.Draft>) {
+      const ids = yield* MessageId.next(drafts.length);
+      const messages = drafts.map((draft, index) =>
+        Message.stamp(draft, {
+          id: ids[index] ?? "",
+          occurredAt: 0,
+          correlationId: draft.key,
+          causationId: null,
+          traceparent: null,
+          tracestate: null,
+        }),
+      );
+      yield* Effect.provide(publish(messages), ports);
+      return messages;
+    }),
+    repeat: (messages) => Effect.provide(publish(messages), ports),
+    heard: () =>
+      broker.published.flatMap((message) => {
+        if (said.has(message.id)) return [];
+        const read = Message.decode(options.catalogue, message);
+        return read._tag === "Success" ? [read.success] : [];
+      }),
+    wait: (millis) => Effect.sleep(Duration.millis(millis)),
+  };
+  const answer = yield* Effect.provide(script(talk), ports);
+  yield* Fiber.interrupt(process);
+  return answer;
+});
