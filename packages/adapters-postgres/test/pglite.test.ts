@@ -2,7 +2,7 @@
 import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { DocumentStore, Outbox, OUTBOX_SHARDS, Shard, UnitOfWork } from "@org/saga-core";
+import { DocumentStore, IdempotencyKeys, Outbox, OUTBOX_SHARDS, Shard, UnitOfWork } from "@org/saga-core";
 import { drizzle } from "drizzle-orm/pglite";
 import { sql } from "drizzle-orm";
 import { Deferred, Effect, Fiber, type Layer, ManagedRuntime } from "effect";
@@ -84,6 +84,25 @@ describe("services on one embedded database", () => {
     const other = await checkout.runPromise(UnitOfWork);
     const nested = Effect.flatMap(UnitOfWork, (unit) => unit.commit(other.commit(Effect.void)));
     expect(await order.runPromise(Effect.flip(nested))).toMatchObject({ reason: "Misuse", message: "commits are not nested" });
+  });
+});
+
+describe("what is not JSON", () => {
+  it("is refused as a state and as an answer, and the transaction with it", async () => {
+    const key = { scope: "me", key: "bigint", fingerprint: "x" };
+    const answered = Effect.gen(function* () {
+      const keys = yield* IdempotencyKeys;
+      const unit = yield* UnitOfWork;
+      const claimed = Effect.andThen(keys.claim([key]), Effect.exit(keys.record([{ key, answer: 1n }])));
+      return { refused: yield* Effect.flip(unit.commit(claimed)), again: yield* unit.commit(keys.claim([key])) };
+    });
+    expect(await order.runPromise(Effect.flip(save("bigint", 1n)))).toMatchObject({
+      reason: "Refused",
+      message: "the state is not a JSON value",
+    });
+    const { refused, again } = await order.runPromise(answered);
+    expect(refused).toMatchObject({ reason: "Refused", message: "the answer is not a JSON value" });
+    expect(again).toEqual([{ _tag: "New" }]);
   });
 });
 
