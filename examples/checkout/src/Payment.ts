@@ -213,9 +213,11 @@ const received = (status: Status, orderId: OrderId): Event | null => {
 
 /** After a call that settled nothing. */
 const nextCall = (status: Status, work: Work, finding: Finding): Call => {
-  if (work.call !== "probe" || finding === "unknown" || finding === "accepted") return "probe";
-  // The provider said what it knows, and it is not what is wanted: the same is asked again, under the same key.
+  if (work.call !== "probe" || finding === "unknown") return "probe";
+  // The provider said what it knows, and it is not what is wanted: the same is asked again, under the same key. What is only
+  // accepted at the deadline is canceled as well: the request to cancel it may have been lost.
   if (work.overdue || status === "voiding") return "cancel";
+  if (finding === "accepted") return "probe";
   if (status === "refunding") return "refund";
   return status === "capturing" ? "capture" : "authorize";
 };
