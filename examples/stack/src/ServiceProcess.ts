@@ -1,9 +1,11 @@
 /**
- * A service of the shop as an operating system process: start, wait until ready, kill, start again. It never outlives its
- * parent: `stopAll` ends what still runs, and an exit of the parent kills it.
+ * A service of the shop as an operating system process: start, wait until ready, kill, start again.
+ *
+ * It has a process group of its own: Ctrl-C reaches the parent only, which ends the services in its own order. An exit of
+ * the parent kills it; one that the parent cannot see (SIGKILL) is for the `guard` to act on.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { createWriteStream, type WriteStream } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
@@ -29,7 +31,11 @@ export interface Options {
   readonly url: string;
   /** Where its output goes; null: nowhere. */
   readonly logFile: string | null;
+  /** Told of each process that is started; what it returns is called when that one has ended. */
+  readonly guard?: Guard | undefined;
 }
+
+export type Guard = (pid: number) => () => void;
 
 const alive = new Set<ServiceProcess>();
 
@@ -60,23 +66,27 @@ export class ServiceProcess {
 
   start(): void {
     if (this.#child !== null) return;
-    const { service, env, logFile } = this.#options;
+    const { service, env, logFile, guard } = this.#options;
     const main = fileURLToPath(new URL(`${service}/src/main.ts`, EXAMPLES));
-    const log: WriteStream | null = logFile === null ? null : createWriteStream(logFile, { flags: "a" });
+    // Straight into the file: a busy parent never blocks its services.
+    const log = logFile === null ? null : openSync(logFile, "a");
     const child = spawn(process.execPath, [...NODE_FLAGS, main], {
       env: { ...process.env, ...env },
-      stdio: ["ignore", log === null ? "ignore" : "pipe", log === null ? "ignore" : "pipe"],
+      detached: true,
+      stdio: ["ignore", log ?? "ignore", log ?? "ignore"],
     });
-    if (log !== null) {
-      child.stdout?.pipe(log, { end: false });
-      child.stderr?.pipe(log, { end: false });
-    }
+    if (log !== null) closeSync(log);
     this.#child = child;
     alive.add(this);
+    const release = child.pid === undefined ? undefined : guard?.(child.pid);
     this.#ended = new Promise((resolve) => {
-      child.once("error", () => resolve(null));
+      child.once("error", () => {
+        if (this.#child === child) this.#child = null;
+        alive.delete(this);
+        resolve(null);
+      });
       child.once("close", (code) => {
-        log?.end();
+        release?.();
         if (this.#child === child) this.#child = null;
         alive.delete(this);
         resolve(code);
