@@ -1,9 +1,10 @@
 /**
- * The compose files as data: valid by the specification's schema, and true to the repository. That they start is shown by the
- * workflow, which has a container engine.
+ * The compose files and the workflow that starts them, as data: valid by the specification's schema, and true to the repository.
+ * That they start is shown by the workflow, which has a container engine.
  */
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
 import { ServiceConfig } from "@example/contracts";
 import { Ajv } from "ajv";
 import { describe, expect, test } from "vitest";
@@ -46,11 +47,12 @@ const ours = services.filter(([, service]) => service.image === named("migrate")
 const isOneShot = ([name]: readonly [string, Service]): boolean =>
   services.some(([, other]) => other.depends_on?.[name]?.condition === "service_completed_successfully");
 
-const schemaFile = createRequire(import.meta.url)
-  .resolve("dclint/package.json")
-  .replace(/package\.json$/, "schemas/compose.schema.json");
+const require = createRequire(import.meta.url);
+const schemaFile = new URL("schemas/compose.schema.json", pathToFileURL(require.resolve("dclint/package.json")));
 /** The schema names its dialect by an address that no validator has, annotates with words of its own, and has formats of its own. */
-const validate = new Ajv({ strict: false, validateSchema: false, validateFormats: false }).compile(JSON.parse(readFileSync(schemaFile, "utf8")));
+const validate = new Ajv({ strict: false, validateSchema: false, validateFormats: false }).compile(
+  JSON.parse(readFileSync(schemaFile, "utf8")),
+);
 
 describe("the compose file", () => {
   test.each(["deploy/docker-compose.yml", "deploy/docker-compose.ports.yml"])(
@@ -169,6 +171,38 @@ describe("the image", () => {
   test("does not contain secrets or what is installed outside of it", () => {
     const ignored = read(".dockerignore").split("\n");
     expect(ignored).toEqual(expect.arrayContaining(["**/node_modules", "**/.env", "**/.env.*", ".git"]));
+  });
+});
+
+describe("the workflow", () => {
+  interface Step {
+    readonly uses?: string;
+    readonly run?: string;
+    readonly if?: string;
+  }
+  const workflow: { readonly jobs: Readonly<Record<string, { readonly steps: ReadonlyArray<Step> }>> } = parse(
+    read(".github/workflows/ci.yml"),
+  );
+  const steps = (job: string): ReadonlyArray<Step> => workflow.jobs[job]?.steps ?? [];
+
+  test("uses actions by the hash of a commit, which nobody can move", () => {
+    const used = Object.keys(workflow.jobs).flatMap((job) => steps(job).flatMap((step) => step.uses ?? []));
+    expect(used.length).toBeGreaterThan(0);
+    for (const action of used) expect(action).toMatch(/^[\w-]+\/[\w-]+@[0-9a-f]{40}$/);
+  });
+
+  test("runs the whole bar, and what any machine runs", () => {
+    expect(steps("check").at(-1)?.run).toBe("npm run check");
+    expect(steps("ci").at(-1)?.run).toBe(".ci/run");
+    expect(existsSync(new URL(".ci/run", ROOT))).toBe(true);
+  });
+
+  test("starts the compose file, runs the flows through it, and always takes it down", () => {
+    const runs = steps("compose").flatMap((step) => step.run ?? []);
+    expect(runs[0]).toMatch(/^docker compose -f deploy\/docker-compose\.yml up --wait .*--build$/);
+    expect(runs[1]).toBe("npm run stack -- --flows http://127.0.0.1:3000");
+    const last = steps("compose").at(-1);
+    expect([last?.if, last?.run]).toEqual(["always()", "docker compose -f deploy/docker-compose.yml down --volumes"]);
   });
 });
 
