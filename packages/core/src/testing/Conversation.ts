@@ -2,7 +2,7 @@
  * A service under test, spoken to over its bus: memory stores, a memory broker, a virtual clock. The service runs as a
  * process of the simulator, so it may be crashed at every port call; the script plays everyone else.
  */
-import { Duration, Effect, Exit, Fiber, Layer } from "effect";
+import { Duration, Effect, Exit, Fiber, Layer, References } from "effect";
 import * as Message from "../domain/Message.ts";
 import * as MessageId from "../flow/MessageId.ts";
 import * as MemoryBus from "../memory/MemoryBus.ts";
@@ -45,10 +45,16 @@ export interface Options<E> {
 
 /** Runs `script` against the service; what the script returns. */
 export const hold = <A, E, F>(options: Options<E>, script: (talk: Talk) => Effect.Effect<A, F, Ports>): A => {
-  const run = Simulator.run({ seed: options.seed ?? 1, limitMillis: 30 * 86_400_000 }, converse(options, script));
+  const run = Simulator.run({ seed: options.seed ?? 1, limitMillis: LIMIT_MS }, quietly(converse(options, script)));
   if (Exit.isFailure(run.exit)) throw new Error(Simulator.explain(run.exit));
   return run.exit.value;
 };
+
+/** Virtual time of a conversation, at most: thirty days. */
+const LIMIT_MS = 30 * 86_400_000;
+
+/** What a service logs while it is crashed on purpose is of no interest. */
+const quietly = Effect.provideService(References.MinimumLogLevel, "None");
 
 const converse = Effect.fnUntraced(function* <A, E, F>(options: Options<E>, script: (talk: Talk) => Effect.Effect<A, F, Ports>) {
   const database = yield* MemoryDatabase.make;
