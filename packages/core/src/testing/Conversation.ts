@@ -2,7 +2,7 @@
  * A service under test, spoken to over its bus: memory stores, a memory broker, a virtual clock. The service runs as a
  * process of the simulator, so it may be crashed at every port call; the script plays everyone else.
  */
-import { Duration, Effect, Exit, Fiber, Layer, References } from "effect";
+import { Context, Duration, Effect, Exit, Fiber, Layer, References } from "effect";
 import * as Message from "../domain/Message.ts";
 import * as MessageId from "../flow/MessageId.ts";
 import * as MemoryBus from "../memory/MemoryBus.ts";
@@ -20,7 +20,6 @@ export type Ports = MemoryStores.Ports | MessageBus | StockReservation;
 /** What outlives the service's process. */
 export interface World {
   readonly database: MemoryDatabase.Database;
-  readonly broker: MemoryBus.Broker;
   readonly stock: MemoryStock.Stock;
 }
 
@@ -45,7 +44,7 @@ export interface Options<E> {
 
 /** Runs `script` against the service; what the script returns. */
 export const hold = <A, E, F>(options: Options<E>, script: (talk: Talk) => Effect.Effect<A, F, Ports>): A => {
-  const run = Simulator.run({ seed: options.seed ?? 1, limitMillis: LIMIT_MS }, quietly(converse(options, script)));
+  const run = Simulator.run({ seed: options.seed ?? 1, limitMillis: LIMIT_MS }, quietly(Effect.scoped(converse(options, script))));
   if (Exit.isFailure(run.exit)) throw new Error(Simulator.explain(run.exit));
   return run.exit.value;
 };
@@ -58,21 +57,26 @@ const quietly = Effect.provideService(References.MinimumLogLevel, "None");
 
 const converse = Effect.fnUntraced(function* <A, E, F>(options: Options<E>, script: (talk: Talk) => Effect.Effect<A, F, Ports>) {
   const database = yield* MemoryDatabase.make;
-  const broker = yield* MemoryBus.make();
+  const bus = Context.get(yield* Layer.build(MemoryBus.layer), MessageBus);
   const stock = yield* MemoryStock.make;
-  for (const topic of options.catalogue.topics) broker.ensure(topic);
-  const ports = Layer.mergeAll(MemoryStores.layerOf(database), MemoryBus.layerOf(broker), MemoryStock.layerOf(stock));
+  yield* bus.ensureTopics(options.catalogue.topics);
+  const published: Array<Message.Encoded> = [];
+  const overheard = Layer.succeed(MessageBus, {
+    ...bus,
+    publish: (messages) => Effect.tap(bus.publish(messages), () => Effect.sync(() => void published.push(...messages))),
+  });
+  const ports = Layer.mergeAll(MemoryStores.layerOf(database), overheard, MemoryStock.layerOf(stock));
   const service = Layer.provide(options.service, ports);
   const process = yield* Effect.forkChild(Simulator.process("service", service, options.faults ?? Simulator.noFaults));
   const said = new Set<string>();
 
-  const publish = Effect.fnUntraced(function* (messages: ReadonlyArray<Message.Encoded>) {
-    const bus = yield* MessageBus;
-    for (const { id } of messages) said.add(id);
-    yield* bus.publish(messages);
-  });
+  const publish = (messages: ReadonlyArray<Message.Encoded>) =>
+    Effect.suspend(() => {
+      for (const { id } of messages) said.add(id);
+      return Effect.asVoid(bus.publish(messages));
+    });
   const talk: Talk = {
-    world: { database, broker, stock },
+    world: { database, stock },
     tell: Effect.fnUntraced(function* (...drafts: ReadonlyArray<Message.Draft>) {
       const ids = yield* MessageId.next(drafts.length);
       const messages = drafts.map((draft, index) =>
@@ -85,12 +89,12 @@ const converse = Effect.fnUntraced(function* <A, E, F>(options: Options<E>, scri
           tracestate: null,
         }),
       );
-      yield* Effect.provide(publish(messages), ports);
+      yield* publish(messages);
       return messages;
     }),
-    repeat: (messages) => Effect.provide(publish(messages), ports),
+    repeat: publish,
     heard: () =>
-      broker.published.flatMap((message) => {
+      published.flatMap((message) => {
         if (said.has(message.id)) return [];
         const read = Message.decode(options.catalogue, message);
         return read._tag === "Success" ? [read.success] : [];
