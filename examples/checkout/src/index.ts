@@ -1,4 +1,5 @@
 /** The checkout service: payments. */
+export * as CheckoutApp from "./CheckoutApp.ts";
 export * as BalanceCheck from "./BalanceCheck.ts";
 export * as CheckoutService from "./CheckoutService.ts";
 export * as CheckoutSettings from "./CheckoutSettings.ts";

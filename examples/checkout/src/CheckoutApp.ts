@@ -1,0 +1,35 @@
+/** The checkout service as a whole, as its settings want it, on whatever stores, bus and payment provider it is given. */
+import { Effect, Layer } from "effect";
+import { HttpService, type Operations, type ServiceConfig } from "@example/contracts";
+import { Outbox } from "@org/saga-core";
+import * as CheckoutService from "./CheckoutService.ts";
+import type * as CheckoutSettings from "./CheckoutSettings.ts";
+import * as PaymentWebhook from "./PaymentWebhook.ts";
+
+/** Its PostgreSQL schema. */
+export const SCHEMA = "checkout";
+
+export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles" | "payment" | "webhookSecrets">;
+
+/** Between the longest call and the moment it counts as lost, in milliseconds: a commit or two. */
+const LEASE_MARGIN_MS = 3_000;
+
+export const paymentSettings = ({ payment }: Settings): Partial<CheckoutSettings.Settings> => ({
+  authorizeDeadlineMillis: payment.deadlineMillis,
+  captureDeadlineMillis: payment.deadlineMillis,
+  callLeaseMillis: payment.callTimeoutMillis + LEASE_MARGIN_MS,
+});
+
+const web = (settings: Settings) =>
+  Layer.unwrap(
+    Effect.map(Outbox, (outbox) => {
+      const stores: Operations.Check = { name: "stores", run: outbox.pendingShards };
+      const listen = { host: settings.http.host, port: settings.http.ports.checkout };
+      return HttpService.serve(settings.roles.has("web") ? PaymentWebhook.routes(settings.webhookSecrets) : Layer.empty, listen, [stores]);
+    }),
+  );
+
+export const layer = (settings: Settings) =>
+  Layer.merge(web(settings), CheckoutService.roles([...settings.roles].filter((role) => role !== "web"))).pipe(
+    Layer.provide(CheckoutService.layer(paymentSettings(settings))),
+  );

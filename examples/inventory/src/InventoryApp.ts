@@ -1,0 +1,40 @@
+/** The inventory service as a whole, as its settings want it, on whatever stores, bus, stock engine and catalogue it is given. */
+import { Duration, Effect, Layer, Schedule } from "effect";
+import { Catalogue } from "@example/catalog";
+import { HttpService, type Operations, type ServiceConfig } from "@example/contracts";
+import { Outbox, StockReservation } from "@org/saga-core";
+import * as InventoryHttp from "./InventoryHttp.ts";
+import * as InventoryService from "./InventoryService.ts";
+
+/** Its PostgreSQL schema. */
+export const SCHEMA = "inventory";
+
+export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles">;
+
+const web = (settings: Settings) =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const outbox = yield* Outbox;
+      const engine = yield* StockReservation;
+      const checks: ReadonlyArray<Operations.Check> = [
+        { name: "stores", run: outbox.pendingShards },
+        { name: "stock", run: engine.expired(1) },
+      ];
+      const listen = { host: settings.http.host, port: settings.http.ports.inventory };
+      return HttpService.serve(settings.roles.has("web") ? InventoryHttp.routes : Layer.empty, listen, checks);
+    }),
+  );
+
+/** How often the catalogue is asked while it does not answer, at start. */
+const CATALOGUE_RETRY = Duration.seconds(1);
+
+/** What the catalogue says is there on the first day. It may come up later than this service. */
+const stocked = Layer.unwrap(
+  Effect.flatMap(Catalogue, (catalogue) => Effect.retry(catalogue.list, Schedule.spaced(CATALOGUE_RETRY))).pipe(
+    Effect.orDie,
+    Effect.map((products) => InventoryService.layer(products.map(({ sku, initialStock }) => ({ sku, quantity: initialStock })))),
+  ),
+);
+
+export const layer = (settings: Settings) =>
+  Layer.merge(web(settings), InventoryService.roles([...settings.roles].filter((role) => role !== "web"))).pipe(Layer.provide(stocked));

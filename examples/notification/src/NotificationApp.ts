@@ -1,0 +1,25 @@
+/** The notification service as a whole, as its settings want it, on whatever stores and bus it is given. */
+import { Effect, Layer } from "effect";
+import { HttpService, type Operations, type ServiceConfig } from "@example/contracts";
+import { Outbox } from "@org/saga-core";
+import * as NotificationHttp from "./NotificationHttp.ts";
+import * as NotificationService from "./NotificationService.ts";
+
+/** Its PostgreSQL schema. */
+export const SCHEMA = "notification";
+
+export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles">;
+
+const web = (settings: Settings) =>
+  Layer.unwrap(
+    Effect.map(Outbox, (outbox) => {
+      const stores: Operations.Check = { name: "stores", run: outbox.pendingShards };
+      const listen = { host: settings.http.host, port: settings.http.ports.notification };
+      return HttpService.serve(settings.roles.has("web") ? NotificationHttp.routes : Layer.empty, listen, [stores]);
+    }),
+  );
+
+export const layer = (settings: Settings) =>
+  Layer.merge(web(settings), NotificationService.roles([...settings.roles].filter((role) => role !== "web"))).pipe(
+    Layer.provide(NotificationService.layer),
+  );

@@ -1,0 +1,36 @@
+/** The order service as a whole, as its settings want it, on whatever stores, bus and catalogue it is given. */
+import { Effect, Layer } from "effect";
+import { HttpService, type Operations, type ServiceConfig } from "@example/contracts";
+import { Outbox } from "@org/saga-core";
+import * as OrderHttp from "./OrderHttp.ts";
+import * as OrderService from "./OrderService.ts";
+
+/** Its PostgreSQL schema. */
+export const SCHEMA = "order";
+
+export type Settings = Pick<
+  ServiceConfig.ServiceConfig,
+  "http" | "roles" | "orderCancelWindowMillis" | "checkoutStepTimeoutMillis" | "holdTtlMillis" | "payment"
+>;
+
+/** What the checkout is coordinated by. A payment may take as long as its two deadlines and then some. */
+export const sagaSettings = (settings: Settings): OrderService.Settings => ({
+  cancelWindowMillis: settings.orderCancelWindowMillis,
+  holdTtlMillis: settings.holdTtlMillis,
+  stepTimeoutMillis: settings.checkoutStepTimeoutMillis,
+  paymentTimeoutMillis: 2 * settings.payment.deadlineMillis + settings.checkoutStepTimeoutMillis,
+});
+
+const web = (settings: Settings) =>
+  Layer.unwrap(
+    Effect.map(Outbox, (outbox) => {
+      const stores: Operations.Check = { name: "stores", run: outbox.pendingShards };
+      const listen = { host: settings.http.host, port: settings.http.ports.order };
+      return HttpService.serve(settings.roles.has("web") ? OrderHttp.routes : Layer.empty, listen, [stores]);
+    }),
+  );
+
+export const layer = (settings: Settings) =>
+  Layer.merge(web(settings), OrderService.roles([...settings.roles].filter((role) => role !== "web"))).pipe(
+    Layer.provide(OrderService.layer(sagaSettings(settings))),
+  );
