@@ -13,6 +13,8 @@ import type { StoreError } from "@org/saga-core";
 import { Effect, Predicate, type Scope } from "effect";
 import * as PgError from "./PgError.ts";
 
+export type { PGlite } from "@electric-sql/pglite";
+
 export interface Options {
   /** The folder of the data; without it they are in memory. */
   readonly dataDir?: string | undefined;
