@@ -4,8 +4,8 @@
  */
 import { createServer } from "node:http";
 import { NodeHttpServer } from "@effect/platform-node";
-import { Duration, type FileSystem, Layer, type Path } from "effect";
-import { type Etag, type HttpPlatform, HttpRouter, type HttpServer, type HttpServerError } from "effect/http";
+import { Duration, Effect, type FileSystem, Layer, type Path } from "effect";
+import { type Etag, type HttpPlatform, HttpRouter, HttpServer, type HttpServerError } from "effect/http";
 import { type HttpApi, HttpApiBuilder, type HttpApiGroup, HttpApiScalar } from "effect/http-api";
 import * as Operations from "./Operations.ts";
 import * as ProblemMiddleware from "./ProblemMiddleware.ts";
@@ -50,6 +50,11 @@ export const application = <E, R>(
 /** Serves on `listen`; port 0 takes a free one (see `HttpServer.HttpServer`, which stays available). */
 export const serve = <E, R>(app: Layer.Layer<never, E, R>, listen: Listen, checks: ReadonlyArray<Operations.Check> = []) =>
   HttpRouter.serve(application(app, checks), { disableLogger: true, disableListenLog: true }).pipe(Layer.provideMerge(server(listen)));
+
+/** Where the server of this environment listens, for clients on this machine. */
+export const url: Effect.Effect<string, never, HttpServer.HttpServer> = Effect.map(HttpServer.HttpServer, ({ address }) =>
+  address._tag === "UnixPathAddress" ? address.path : `http://127.0.0.1:${address.port}`,
+);
 
 const server = ({
   host,

@@ -5,7 +5,8 @@ import { ServiceConfig, ServiceMain } from "../src/index.ts";
 
 const parsed = (environment: ServiceConfig.Environment): ServiceConfig.ServiceConfig => Result.getOrThrow(ServiceConfig.parse(environment));
 
-const problem = (environment: ServiceConfig.Environment): ServiceConfig.ServiceConfigError => Result.getOrThrow(Result.flip(ServiceConfig.parse(environment)));
+const problem = (environment: ServiceConfig.Environment): ServiceConfig.ServiceConfigError =>
+  Result.getOrThrow(Result.flip(ServiceConfig.parse(environment)));
 
 describe("ServiceConfig", () => {
   it("has a default for everything but the servers", () => {
@@ -121,9 +122,7 @@ describe("ServiceMain", () => {
     Effect.gen(function* () {
       const failed = yield* Effect.exit(ServiceMain.program(() => Layer.effectDiscard(Effect.fail("no"))));
       assert.isTrue(Exit.isFailure(failed));
-      const usage = yield* Effect.exit(
-        ServiceMain.program(() => Layer.effectDiscard(ServiceConfig.need(null, "SAGA_PG_URL"))),
-      );
+      const usage = yield* Effect.exit(ServiceMain.program(() => Layer.effectDiscard(ServiceConfig.need(null, "SAGA_PG_URL"))));
       assert.strictEqual(ServiceMain.exitCode(usage), 2);
     }),
   );
