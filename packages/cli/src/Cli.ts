@@ -5,15 +5,23 @@
 import { Cause, Console, Effect, Exit, Layer, Logger } from "effect";
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag, TerminalCapabilities } from "effect/cli";
 import * as CliFailure from "./CliFailure.ts";
-import * as Diagram from "./Diagram.ts";
-import * as Dlq from "./Dlq.ts";
-import * as Migrate from "./Migrate.ts";
-import * as Orders from "./Orders.ts";
-import * as OutboxStatus from "./OutboxStatus.ts";
+import * as DiagramCommand from "./DiagramCommand.ts";
+import * as DlqCommand from "./DlqCommand.ts";
+import * as MigrateCommand from "./MigrateCommand.ts";
+import * as OrdersCommand from "./OrdersCommand.ts";
+import * as OutboxCommand from "./OutboxCommand.ts";
+import * as TopicsCommand from "./TopicsCommand.ts";
 
 export const command = Command.make("saga").pipe(
   Command.withDescription("Develop and operate sagas: migrations, topics, diagrams, and what orders, outboxes and dead letters look like"),
-  Command.withSubcommands([Migrate.command, Diagram.command, Orders.command, OutboxStatus.command, Dlq.command]),
+  Command.withSubcommands([
+    MigrateCommand.command,
+    TopicsCommand.command,
+    DiagramCommand.command,
+    OrdersCommand.command,
+    OutboxCommand.command,
+    DlqCommand.command,
+  ]),
 );
 
 /** Runs one command line (without `node` and the script). */

@@ -36,9 +36,10 @@ const hasUndo = <D, C>(step: Step<D, C>): boolean => step._tag === "Remote" && s
 
 /** The pivot stands out; a local step, which is answered at once, has round corners. */
 const nodeOf = <D, C>(step: Step<D, C>): string => {
-  if (step._tag === "Local") return `${idOf(step)}("${step.name}")`;
-  const text = `"${step.name}<br/>${step.sends.type}<br/>${Duration.format(Duration.millis(step.timeoutMillis))}"`;
-  return step.kind === "pivot" ? `${idOf(step)}{{${text}}}` : `${idOf(step)}[${text}]`;
+  const detail = step._tag === "Remote" ? `<br/>${step.sends.type}<br/>${Duration.format(Duration.millis(step.timeoutMillis))}` : "";
+  const text = `"${step.name}${detail}"`;
+  if (step.kind === "pivot") return `${idOf(step)}{{${text}}}`;
+  return step._tag === "Remote" ? `${idOf(step)}[${text}]` : `${idOf(step)}(${text})`;
 };
 
 interface Turn {

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { NodeRuntime, NodeServices } from "@effect/platform-node";
 import { Effect, Exit, Layer, Schema } from "effect";
+import * as Brokers from "./Brokers.ts";
 import * as Cli from "./Cli.ts";
 import * as CliFailure from "./CliFailure.ts";
 import * as Databases from "./Databases.ts";
@@ -11,7 +12,7 @@ const Manifest = Schema.fromJsonString(Schema.Struct({ version: Schema.String })
 const { version } = Schema.decodeSync(Manifest)(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
 
 Cli.run(process.argv.slice(2), version).pipe(
-  Effect.provide(Layer.mergeAll(Databases.layer, NodeServices.layer)),
+  Effect.provide(Layer.mergeAll(Brokers.layer, Databases.layer, NodeServices.layer)),
   NodeRuntime.runMain({
     teardown: (exit, onExit) => {
       const code = Exit.isSuccess(exit) && typeof exit.value === "number" ? exit.value : CliFailure.INTERRUPTED;

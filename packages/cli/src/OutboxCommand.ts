@@ -17,7 +17,7 @@ export const command = Command.make("outbox").pipe(
   Command.withSubcommands([status]),
 );
 
-const show = Effect.fn("OutboxStatus.show")(function* (flags: { readonly schemas: ReadonlyArray<string>; readonly json: boolean }) {
+const show = Effect.fn("Outbox.status")(function* (flags: { readonly schemas: ReadonlyArray<string>; readonly json: boolean }) {
   const backlogs = yield* Effect.forEach(yield* Databases.chosen(flags.schemas), (schema) => Databases.within(schema, backlogOf(schema)));
   const now = yield* Clock.currentTimeMillis;
   yield* Output.data(

@@ -1,0 +1,222 @@
+/** The commands that look at what services have written. */
+import { randomUUID } from "node:crypto";
+import {
+  Checkout,
+  CustomerId,
+  type DeadLetter,
+  DeadLetters,
+  type Message,
+  Money,
+  Order,
+  OrderId,
+  Outbox,
+  Quantity,
+  SagaRunner,
+  SagaStore,
+  Sku,
+  UnitOfWork,
+  Aggregate,
+} from "@org/saga-core";
+import { PgStores } from "@org/saga-postgres";
+import { Effect, Layer } from "effect";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { open, type Shell } from "./Shell.ts";
+
+const ID = OrderId.make("o-1");
+const NOW = Date.UTC(2026, 0, 2, 3, 4, 5);
+const TOKEN = "pm_secret_token";
+const definition = Checkout.make();
+
+const place = (now: number): Extract<Order.Command, { readonly _tag: "Place" }> => ({
+  _tag: "Place",
+  id: ID,
+  customerId: CustomerId.make("c-1"),
+  lines: [{ sku: Sku.make("apple"), name: "Apple\u001b[31m", quantity: Quantity.make(2), unitPrice: Money.of(150, "EUR") }],
+  paymentMethod: TOKEN,
+  cancelPolicy: "createdOnly",
+  now,
+});
+const placed = SagaRunner.decide(definition, SagaRunner.initial, Aggregate.request(ID, place), NOW).state;
+
+const message = (id: string = randomUUID()): Message.Encoded => ({
+  id,
+  type: "test.happened.v1",
+  topic: "test.happened",
+  key: ID,
+  occurredAt: NOW,
+  correlationId: ID,
+  causationId: null,
+  stepKey: null,
+  saga: null,
+  traceparent: null,
+  tracestate: null,
+  payload: JSON.stringify({ card: TOKEN }),
+});
+
+let shell: Shell;
+const inSchema = <A, E>(schema: string, effect: Effect.Effect<A, E, PgStores.PgStores>): Promise<A> =>
+  Effect.runPromise(Effect.provide(effect, Layer.provide(PgStores.layerClient, shell.client(schema))));
+const commit = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.flatMap(UnitOfWork, (unit) => unit.commit(effect));
+
+beforeAll(async () => {
+  shell = await open();
+  await shell.run(["migrate", "up", "--schema", "order", "--schema", "checkout"]);
+  await inSchema("order", commit(SagaRunner.make(definition).save([{ key: ID, before: SagaRunner.initial, after: placed }])));
+}, 60_000);
+afterAll(() => shell.close());
+
+const look = async (...args: ReadonlyArray<string>) => {
+  const { code, stdout, stderr } = await shell.run(args);
+  return { code, stdout, stderr };
+};
+const saved = (state: unknown, status: string, revision: number) =>
+  inSchema(
+    "order",
+    commit(Effect.flatMap(SagaStore, (store) => store.save([{ saga: "checkout", version: 1, id: ID, status, revision, state }]))),
+  );
+
+describe("saga orders show", () => {
+  test("shows lines, timeline and the steps of the checkout", async () => {
+    const { code, stdout, stderr } = await look("orders", "show", ID, "--schema", "order");
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toContain("status    pendingPayment");
+    expect(stdout).toContain("2026-01-02T03:04:05.000Z  created");
+    expect(stdout).toMatch(/check-balance +compensatable +sent +1 +1/);
+    expect(stdout).toMatch(/capture-payment +pivot +pending +1 +0/);
+  });
+
+  test("gives the same as JSON, in the order of the definition", async () => {
+    const { code, stdout } = await look("orders", "show", ID, "--schema", "order", "--json");
+    const document: { saga: { steps: ReadonlyArray<{ name: string }> } } = JSON.parse(stdout);
+    expect(code).toBe(0);
+    expect(document).toMatchObject({
+      id: ID,
+      schema: "order",
+      status: "pendingPayment",
+      total: { amount: 300, currency: "EUR" },
+      timeline: [{ status: "created", at: "2026-01-02T03:04:05.000Z" }, { status: "pendingPayment" }],
+      saga: { name: "checkout", version: 1, status: "running", failure: null },
+    });
+    expect(document.saga.steps.map(({ name }) => name)).toEqual(definition.steps.map(({ name }) => name));
+  });
+
+  test("shows neither the means of payment nor what would command a terminal", async () => {
+    for (const args of [[], ["--json"]]) {
+      const { stdout } = await look("orders", "show", ID, "--schema", "order", ...args);
+      expect(stdout).not.toContain(TOKEN);
+      expect(stdout).not.toContain("\u001b");
+    }
+  });
+
+  test("looks into every schema that is named until it is found", async () => {
+    const { code, stdout } = await look("orders", "show", ID, "--schema", "checkout", "--schema", "order", "--json");
+    expect([code, JSON.parse(stdout)]).toEqual([0, expect.objectContaining({ schema: "order" })]);
+  });
+
+  test("ends with 1 for an order that is not there", async () => {
+    expect(await look("orders", "show", "o-2", "--schema", "order", "--schema", "checkout")).toEqual({
+      code: 1,
+      stdout: "",
+      stderr: "saga: no order o-2 in schema order, schema checkout",
+    });
+  });
+
+  test("ends with 1, and says what to do, where nothing was migrated", async () => {
+    const { code, stderr } = await look("orders", "show", ID, "--schema", "nowhere");
+    expect(code).toBe(1);
+    expect(stderr).toContain("run the migrations");
+  });
+
+  test("ends with 3 while an undo waits for a person, and shows why the checkout turned around", async () => {
+    const stuck = { ...placed.saga, status: "compensationFailed", failure: { step: "fulfill", reason: "fulfillmentFailed" } };
+    await saved(stuck, "compensationFailed", 2);
+    const { code, stdout, stderr } = await look("orders", "show", ID, "--schema", "order");
+    expect(code).toBe(3);
+    expect(stdout).toContain("checkout v1: compensationFailed, fulfillmentFailed at fulfill");
+    expect(stderr).toContain("waits for a person");
+  });
+
+  test("shows name and status of an instance that it cannot read", async () => {
+    await saved({ from: "a later version" }, "running", 3);
+    const { code, stdout } = await look("orders", "show", ID, "--schema", "order");
+    expect(code).toBe(0);
+    expect(stdout).toContain("checkout v1: running\nits steps are of a version that this one cannot read");
+  });
+});
+
+describe("saga outbox status", () => {
+  test("shows an empty outbox as one", async () => {
+    expect(await look("outbox", "status", "--schema", "checkout", "--json")).toEqual({
+      code: 0,
+      stdout: JSON.stringify([{ schema: "checkout", pending: 0, oldestAt: null, parked: 0 }], null, 2),
+      stderr: "",
+    });
+    expect((await look("outbox", "status", "--schema", "checkout")).stdout).toMatch(/^checkout +0 +- +0$/m);
+  });
+
+  test("counts what waits, and its age", async () => {
+    const two = [message(), message()];
+    await inSchema("order", commit(Effect.flatMap(Outbox, (outbox) => outbox.append(two))));
+    const { code, stdout } = await look("outbox", "status", "--schema", "order", "--schema", "checkout");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^order +2 +\d+ s +0$/m);
+    expect(stdout).toMatch(/^checkout +0 +- +0$/m);
+  });
+
+  test("ends with 3 while messages are parked", async () => {
+    await inSchema(
+      "order",
+      Effect.flatMap(Outbox, (outbox) =>
+        Effect.flatMap(outbox.pendingShards, (shards) =>
+          Effect.forEach(shards, (shard) => outbox.drain(shard, 10, (messages) => Effect.succeed(messages.map(() => "Refused" as const)))),
+        ),
+      ),
+    );
+    const { code, stdout, stderr } = await look("outbox", "status", "--schema", "order");
+    expect([code, stderr]).toEqual([3, "saga: refused by the broker for good, waiting for a person: order"]);
+    expect(stdout).toMatch(/^order +0 +- +2$/m);
+  });
+});
+
+describe("saga dlq list", () => {
+  const letter = (consumer: string, id: string, at: number): DeadLetter => ({
+    consumer,
+    message: message(id),
+    position: "inventory.commands/3@1207",
+    problem: "schemaMismatch",
+    detail: "the body does not match",
+    attempts: 3,
+    at,
+  });
+
+  test("ends with 0 and an empty list where there are none", async () => {
+    expect(await look("dlq", "list", "--schema", "order", "--json")).toEqual({ code: 0, stdout: "[]", stderr: "" });
+  });
+
+  test("lists those of every consumer, oldest first, without payloads, and ends with 3", async () => {
+    const letters = [letter("stock", "m-2", NOW + 1), letter("stock", "m-1", NOW), letter("payment", "m-3", NOW)];
+    await inSchema("order", commit(Effect.flatMap(DeadLetters, (store) => store.append(letters))));
+    const { code, stdout, stderr } = await look("dlq", "list", "--schema", "order", "--json");
+    expect([code, stderr]).toEqual([3, "saga: 3 dead letters"]);
+    expect(JSON.parse(stdout)).toMatchObject([
+      { consumer: "payment", messageId: "m-3" },
+      {
+        consumer: "stock",
+        messageId: "m-1",
+        problem: "schemaMismatch",
+        attempts: 3,
+        position: "inventory.commands/3@1207",
+        at: "2026-01-02T03:04:05.000Z",
+      },
+      { consumer: "stock", messageId: "m-2" },
+    ]);
+    expect(stdout).not.toContain(TOKEN);
+    expect((await look("dlq", "list", "--schema", "order")).stdout).not.toContain(TOKEN);
+  });
+
+  test("lists those of one consumer, and no more than asked for", async () => {
+    const { code, stdout, stderr } = await look("dlq", "list", "--schema", "order", "--consumer", "stock", "--max", "1", "--json");
+    expect([code, stderr]).toEqual([3, "saga: 1 dead letter"]);
+    expect(JSON.parse(stdout)).toMatchObject([{ messageId: "m-1" }]);
+  });
+});
