@@ -69,12 +69,28 @@ export const respond = Effect.fn("InventoryService.respond")(function* (
     const answer = said[index];
     if (answer !== undefined) answers.set(each, answer);
   }
+  yield* shutOut(answers);
   yield* shipAnyway(answers);
   return asked.map((each) => {
     const answer = each === null ? undefined : answers.get(each);
     return each === null || answer === undefined ? [] : StockAnswers.answer(each, answer);
   });
 });
+
+/**
+ * A rejected order stays rejected: the release leaves a tombstone. Otherwise a repeated or late reserve could be granted
+ * after the coordinator was told that there is nothing, and nobody would give that hold back before its time is over.
+ */
+const shutOut = Effect.fnUntraced(function* (answers: ReadonlyMap<StockAnswers.Asked, StockLedger.Answer>) {
+  const rejected = [...answers].flatMap(([each, said]) => (each._tag === "Reserve" && isRejected(said) ? [each.orderId] : []));
+  if (rejected.length === 0) return;
+  const stock = yield* StockReservation;
+  yield* stock.execute(rejected.map((orderId) => ({ _tag: "Release", orderId })));
+});
+
+const isRejected = (said: StockLedger.Answer): boolean =>
+  Result.isFailure(said) &&
+  (said.failure._tag === "OutOfStock" || said.failure._tag === "UnknownSku" || said.failure._tag === "HoldExpired");
 
 /** A ship whose commit the engine has lost (a fast engine may, the saga has its answer) commits again, then ships. */
 const shipAnyway = Effect.fnUntraced(function* (answers: Map<StockAnswers.Asked, StockLedger.Answer>) {

@@ -200,6 +200,21 @@ describe("the inventory service", () => {
     expect(elapsed).toBe(100 + 200 + 400);
   });
 
+  it("rejects a rejected order for good, so that a late or repeated reserve holds nothing (G2)", () => {
+    hold(
+      Effect.fnUntraced(function* (talk) {
+        const messages = yield* talk.tell(reserve(11));
+        yield* talk.wait(300);
+        yield* (yield* StockReservation).execute([{ _tag: "Adjust", id: "more", sku: mug, delta: 10 }]);
+        yield* talk.repeat(messages);
+        yield* talk.tell(reserve(11));
+        yield* talk.wait(1_000);
+        expect(talk.heard().map(({ type }) => type)).toEqual(["inventory.rejected.v1", "inventory.rejected.v1"]);
+        expect(books(talk)).toEqual({ onHand: 20, held: 0, committed: 0 });
+      }),
+    );
+  });
+
   it("returns the stock of a hold whose time is over, and tells of it without a key", () => {
     hold(
       Effect.fnUntraced(function* (talk) {

@@ -2,6 +2,9 @@
  * A participant whose effect is idempotent and lives outside of the transaction (a stock engine, a read from elsewhere):
  * first the effects of a batch, then inbox and replies in one commit. A crash in between runs the effects again, which
  * answer the same; the inbox sees to it that the replies are sent once.
+ *
+ * A duplicate runs its effect, too, and its answer is dropped: an effect that was refused must stay refused, or it would
+ * happen without anyone knowing.
  */
 import { Effect } from "effect";
 import type * as Message from "../domain/Message.ts";
