@@ -1,79 +1,69 @@
 /**
- * `MessageBus` in memory, with the semantics of a broker: topics with partitions, a key always in one partition, consumer
- * groups whose members share the partitions, offsets that move only after the handler succeeded.
+ * `MessageBus` in memory, with the semantics of a real one: at least once, in order per key, a group shares the work by
+ * partition, and what a handler failed at, or a dead consumer had in hand, comes again from the committed offset.
  *
- * `make` gives a broker as a value that outlives the layers on top of it, as a real one outlives its clients. Publishing
- * only enqueues. It is deterministic, and it is not durable.
+ * `make` gives a bus as a value that outlives the layers on top of it (`layerOf`); `layer` is a bus of its own. Publishing
+ * only enqueues: no handler runs inside it. Messages of the same key never overtake each other, whatever `Chaos` says.
+ *
+ * It is not durable, and it is not a shortcut: a consumer sees what it would see on a broker, one process or many.
  */
-import { Effect, Layer, Random } from "effect";
+import { Cause, Clock, Duration, Effect, Exit, Layer, Random } from "effect";
+import { MESSAGE_BYTES_MAX } from "../domain/Limits.ts";
 import type * as Message from "../domain/Message.ts";
-import * as Shard from "../domain/Shard.ts";
+import type { Timestamp } from "../domain/Timestamp.ts";
 import { type Delivery, MessageBus, type Subscription } from "../ports/MessageBus.ts";
+import type { PublishVerdict } from "../ports/Outbox.ts";
 import { BusError } from "../ports/StoreError.ts";
 import * as FaultPoint from "./FaultPoint.ts";
+import * as Log from "./MemoryBroker.ts";
 
-/** Partitions of a topic: enough that order across keys is visibly not promised. */
-export const PARTITIONS = 4;
-
+/**
+ * What a broker may do to its consumers, and rarely does: none of it by default. Probabilities from 0 to 1, drawn from
+ * `Random` for each batch.
+ */
 export interface Options {
+  /** Partitions of each topic. */
   readonly partitions?: number;
-  /** How likely a handled batch is delivered once more, as after a lost acknowledgement. 0 to 1. */
+  /** Lose the acknowledgement of a handled batch, so that it comes once more. */
   readonly duplicate?: number;
+  /** Go back to what was acknowledged long ago, as after a consumer that was taken for dead, and deliver it again. */
+  readonly rewind?: number;
+  /** How many messages back, at most. */
+  readonly rewindMax?: number;
+  /** Wait, so that other partitions overtake. */
+  readonly delay?: number;
+  /** Longest wait, in milliseconds. */
+  readonly delayMaxMillis?: number;
+  /** Mix the keys of the batch, each in its own order, and cut it short. */
+  readonly shuffle?: number;
+  /** None of it from here on. */
+  readonly until?: Timestamp;
 }
 
-interface Partition {
-  readonly topic: string;
-  readonly number: number;
-  readonly log: Array<Message.Encoded>;
-}
+/** Messages of a partition that come again at once, at most. */
+const REWIND_MAX = 20;
 
-/** A consumer that is alive. */
-interface Member {
-  readonly topics: ReadonlyArray<string>;
-}
+/** Longest wait of a delayed partition, in milliseconds: long enough to be overtaken by retries. */
+const DELAY_MAX_MS = 1_000;
 
-interface Group {
-  readonly members: Array<Member>;
-  /** Next offset by `<topic>/<partition>`. */
-  readonly offsets: Map<string, number>;
-}
+/** First pause before a batch comes again, in milliseconds; doubles up to the maximum. */
+export const REDELIVERY_MS = 100;
+export const REDELIVERY_MAX_MS = 5_000;
 
-export class Broker {
-  readonly topics = new Map<string, ReadonlyArray<Partition>>();
-  /** Everything ever published, in order. */
-  readonly published: Array<Message.Encoded> = [];
-  readonly groups = new Map<string, Group>();
-  /** How often there may have been new work: a message, or a member that left. */
-  changes = 0;
-  /** Who rests until the next change. */
-  readonly resting = new Set<() => void>();
-  readonly partitions: number;
-  readonly duplicate: number;
+export class Broker extends Log.Broker {
+  readonly chaos: Required<Omit<Options, "partitions">>;
 
-  constructor(options: Options) {
-    this.partitions = options.partitions ?? PARTITIONS;
-    this.duplicate = options.duplicate ?? 0;
-  }
-
-  ensure(topic: string): void {
-    if (this.topics.has(topic)) return;
-    this.topics.set(
-      topic,
-      Array.from({ length: this.partitions }, (_, number) => ({ topic, number, log: [] })),
-    );
-  }
-
-  change(): void {
-    this.changes += 1;
-    const woken = [...this.resting];
-    this.resting.clear();
-    for (const wake of woken) wake();
-  }
-
-  group(name: string): Group {
-    const group = this.groups.get(name) ?? { members: [], offsets: new Map<string, number>() };
-    this.groups.set(name, group);
-    return group;
+  constructor(options: Options = {}) {
+    super(options.partitions);
+    this.chaos = {
+      duplicate: options.duplicate ?? 0,
+      rewind: options.rewind ?? 0,
+      rewindMax: options.rewindMax ?? REWIND_MAX,
+      delay: options.delay ?? 0,
+      delayMaxMillis: options.delayMaxMillis ?? DELAY_MAX_MS,
+      shuffle: options.shuffle ?? 0,
+      until: options.until ?? Number.POSITIVE_INFINITY,
+    };
   }
 }
 
@@ -84,123 +74,170 @@ export const make = (options: Options = {}): Effect.Effect<Broker> => Effect.syn
 export const layerOf = (broker: Broker): Layer.Layer<MessageBus> => Layer.succeed(MessageBus, serviceOf(broker));
 
 /** A broker of its own. */
-export const layer: Layer.Layer<MessageBus> = Layer.effect(MessageBus, Effect.map(make(), serviceOf));
+export const layerWith = (options: Options): Layer.Layer<MessageBus> => Layer.effect(MessageBus, Effect.map(make(options), serviceOf));
+
+/** A broker of its own. */
+export const layer: Layer.Layer<MessageBus> = layerWith({});
 
 function serviceOf(broker: Broker): MessageBus["Service"] {
   return {
-    publish: (messages) => FaultPoint.around("MessageBus.publish", publish(broker, messages)),
+    publish: Effect.fn("MessageBus.publish")((messages) => FaultPoint.around("MessageBus.publish", publish(broker, messages))),
     consume: (subscription, handle) => consume(broker, subscription, handle),
-    ensureTopics: (topics) =>
-      Effect.sync(() => {
-        for (const topic of topics) broker.ensure(topic);
-      }),
+    ensureTopics: Effect.fn("MessageBus.ensureTopics")((topics) =>
+      FaultPoint.around(
+        "MessageBus.ensureTopics",
+        Effect.sync(() => {
+          for (const topic of topics) broker.ensure(topic);
+        }),
+      ),
+    ),
   };
 }
 
-const publish = Effect.fnUntraced(function* (broker: Broker, messages: ReadonlyArray<Message.Encoded>) {
+const publish = Effect.fnUntraced(function* (
+  broker: Broker,
+  messages: ReadonlyArray<Message.Encoded>,
+): Effect.fn.Return<ReadonlyArray<PublishVerdict>, BusError> {
+  const verdicts: Array<PublishVerdict> = [];
   for (const message of messages) {
-    const partitions = broker.topics.get(message.topic);
-    const partition = partitions?.[Shard.of(message.key, partitions.length)];
-    if (partition === undefined) return yield* unavailable("MessageBus.publish", message.topic);
-    partition.log.push(message);
-    broker.published.push(message);
+    const tooLarge = message.payload.length > MESSAGE_BYTES_MAX;
+    if (!tooLarge && !broker.append(message)) {
+      const text = `there is no topic ${message.topic}: create it with ensureTopics`;
+      return yield* new BusError({ reason: "Unavailable", operation: "MessageBus.publish", message: text });
+    }
+    verdicts.push(tooLarge ? "Refused" : "Published");
   }
-  broker.change();
-  return messages.map(() => "Published" as const);
+  return verdicts;
 });
 
 const consume = <E, R>(
   broker: Broker,
   subscription: Subscription,
   handle: (batch: ReadonlyArray<Delivery>) => Effect.Effect<void, E, R>,
-): Effect.Effect<never, BusError | E, R> =>
-  Effect.acquireUseRelease(
-    Effect.sync(() => join(broker, subscription)),
-    (member) => Effect.forever(pass(broker, subscription, member, handle)),
-    (member) => leave(broker, subscription, member),
+): Effect.Effect<never, E, R> => {
+  const member: Log.Member = { topics: new Set(subscription.topics) };
+  const lanes = Effect.sync(() =>
+    [...member.topics].flatMap((topic) => broker.partitionsOf(topic)).map((partition) => ({ broker, subscription, member, partition })),
   );
-
-const join = (broker: Broker, { group, topics }: Subscription): Member => {
-  const member: Member = { topics };
-  broker.group(group).members.push(member);
-  return member;
+  return Effect.acquireUseRelease(
+    Effect.sync(() => broker.join(subscription.group, member)),
+    () =>
+      broker
+        .until(() => subscription.topics.every((topic) => broker.partitionsOf(topic).length > 0))
+        .pipe(
+          Effect.andThen(lanes),
+          Effect.flatMap(Effect.forEach((lane) => drain(lane, handle), { concurrency: "unbounded", discard: true })),
+          Effect.andThen(Effect.never),
+        ),
+    () => Effect.sync(() => broker.leave(subscription.group, member)),
+  );
 };
 
-const leave = (broker: Broker, { group }: Subscription, member: Member): Effect.Effect<void> =>
-  Effect.sync(() => {
-    const { members } = broker.group(group);
-    members.splice(members.indexOf(member), 1);
-    broker.change();
-  });
+/** One partition of one consumer. */
+interface Lane {
+  readonly broker: Broker;
+  readonly subscription: Subscription;
+  readonly member: Log.Member;
+  readonly partition: Log.Partition;
+}
 
-/** One batch: what this member owns and has not acknowledged. Rests until something changes if there is nothing. */
-const pass = Effect.fnUntraced(function* <E, R>(
-  broker: Broker,
-  subscription: Subscription,
-  member: Member,
+/** Handles what comes, batch by batch, while the partition is the member's. */
+const drain = Effect.fnUntraced(function* <E, R>(
+  lane: Lane,
   handle: (batch: ReadonlyArray<Delivery>) => Effect.Effect<void, E, R>,
-): Effect.fn.Return<void, BusError | E, R> {
-  const missing = subscription.topics.find((topic) => !broker.topics.has(topic));
-  if (missing !== undefined) return yield* unavailable("MessageBus.consume", missing);
-  const group = broker.group(subscription.group);
-  const seen = broker.changes;
-  const taken = take(broker, group, member, subscription.batchMax);
-  if (taken.length === 0) return yield* nextChange(broker, seen);
-  const batch = taken.flatMap(({ deliveries }) => deliveries);
-  yield* FaultPoint.hit("MessageBus.consume.beforeHandle");
-  yield* handle(batch);
-  yield* FaultPoint.hit("MessageBus.consume.afterHandle");
-  if (broker.duplicate > 0 && (yield* Random.next) < broker.duplicate) return;
-  for (const { partition, next } of taken) {
-    const name = nameOf(partition);
-    // Another member may own it by now and be further: an acknowledgement never goes back.
-    group.offsets.set(name, Math.max(next, group.offsets.get(name) ?? 0));
+): Effect.fn.Return<void, E, R> {
+  const { broker, partition, subscription } = lane;
+  let pause = REDELIVERY_MS;
+  for (;;) {
+    const claim = yield* nextClaim(lane);
+    const { deliveries, next } = yield* take(lane);
+    yield* FaultPoint.hit("MessageBus.consume.beforeHandle");
+    const exit = yield* Effect.exit(handle(deliveries));
+    if (Exit.isSuccess(exit)) {
+      yield* FaultPoint.hit("MessageBus.consume.afterHandle");
+      broker.commit(subscription.group, partition, claim, next);
+      pause = REDELIVERY_MS;
+    } else {
+      if (Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.interrupt;
+      yield* Effect.logWarning(
+        `${subscription.group}: a batch of ${partition.topic}/${partition.index} failed: ${nameOf(exit.cause)}; again in ${pause} ms`,
+      );
+      yield* Effect.sleep(Duration.millis(pause));
+      pause = Math.min(pause * 2, REDELIVERY_MAX_MS);
+    }
   }
 });
 
-/** Rests until something changed after `seen`. */
-const nextChange = (broker: Broker, seen: number): Effect.Effect<void> =>
-  Effect.callback<void>((resume) => {
-    const wake = (): void => resume(Effect.void);
-    if (broker.changes !== seen) wake();
-    else broker.resting.add(wake);
-    return Effect.sync(() => void broker.resting.delete(wake));
-  });
+/** Waits until the partition is the member's and holds something new. */
+const nextClaim = ({ broker, member, partition, subscription }: Lane): Effect.Effect<Log.Claim> => {
+  let claim: Log.Claim | undefined;
+  return broker
+    .until(() => {
+      claim = broker.claim(subscription.group, partition, member);
+      return claim !== undefined && broker.committed(subscription.group, partition) < partition.end;
+    })
+    .pipe(Effect.andThen(Effect.suspend(() => (claim === undefined ? Effect.never : Effect.succeed(claim)))));
+};
 
-interface Taken {
-  readonly partition: Partition;
+interface Batch {
   readonly deliveries: ReadonlyArray<Delivery>;
+  /** The offset to commit once they are handled. */
   readonly next: number;
 }
 
-const take = (broker: Broker, group: Group, member: Member, max: number): ReadonlyArray<Taken> => {
-  const taken: Array<Taken> = [];
-  let room = max;
-  for (const partition of owned(broker, group, member)) {
-    const offset = group.offsets.get(nameOf(partition)) ?? 0;
-    const messages = partition.log.slice(offset, offset + room);
-    if (messages.length === 0) continue;
-    room -= messages.length;
-    const deliveries = messages.map((message, index): Delivery => ({
-      _tag: "Readable",
-      position: `${nameOf(partition)}@${offset + index}`,
-      message,
-    }));
-    taken.push({ partition, deliveries, next: offset + messages.length });
-    if (room === 0) break;
+const take = Effect.fnUntraced(function* ({ broker, partition, subscription }: Lane): Effect.fn.Return<Batch> {
+  const { chaos } = broker;
+  const disturbed = (yield* Clock.currentTimeMillis) < chaos.until;
+  if (disturbed && (yield* chance(chaos.delay))) {
+    yield* Effect.sleep(Duration.millis((yield* Random.next) * chaos.delayMaxMillis));
   }
-  return taken;
-};
-
-/** Every partition belongs to one living member that subscribed to its topic. */
-const owned = (broker: Broker, group: Group, member: Member): ReadonlyArray<Partition> =>
-  member.topics.flatMap((topic) => {
-    const candidates = group.members.filter((each) => each.topics.includes(topic));
-    const mine = candidates.indexOf(member);
-    return (broker.topics.get(topic) ?? []).filter(({ number }) => number % candidates.length === mine);
+  const committed = broker.committed(subscription.group, partition);
+  let from = committed;
+  let max = subscription.batchMax;
+  if (disturbed && (yield* chance(chaos.rewind))) {
+    from = Math.max(partition.base, committed - (yield* upTo(chaos.rewindMax)));
+  }
+  const isShuffled = disturbed && (yield* chance(chaos.shuffle));
+  if (isShuffled) max = yield* upTo(max);
+  const records = partition.read(from, max);
+  const deliveries = records.map((message, index): Delivery => {
+    const position = `${partition.topic}/${partition.index}/${from + index}`;
+    return { _tag: "Readable", position, message };
   });
+  // Going back must not lose ground: what is already acknowledged stays so.
+  const acknowledged = disturbed && (yield* chance(chaos.duplicate)) ? from : from + records.length;
+  const next = Math.max(committed, acknowledged);
+  return { deliveries: isShuffled ? yield* mixKeys(deliveries) : deliveries, next };
+});
 
-const nameOf = ({ topic, number }: Partition): string => `${topic}/${number}`;
+/** A random interleaving of the keys, each in its own order. */
+const mixKeys = Effect.fnUntraced(function* (deliveries: ReadonlyArray<Delivery>): Effect.fn.Return<ReadonlyArray<Delivery>> {
+  const lanes = new Map<string, Array<Delivery>>();
+  for (const delivery of deliveries) {
+    const key = delivery._tag === "Readable" ? delivery.message.key : delivery.position;
+    const lane = lanes.get(key);
+    if (lane === undefined) lanes.set(key, [delivery]);
+    else lane.push(delivery);
+  }
+  const mixed: Array<Delivery> = [];
+  const rest = [...lanes.values()].map((lane) => lane.toReversed());
+  while (rest.length > 0) {
+    const index = (yield* upTo(rest.length)) - 1;
+    const next = rest[index]?.pop();
+    if (next === undefined) rest.splice(index, 1);
+    else mixed.push(next);
+  }
+  return mixed;
+});
 
-const unavailable = (operation: string, topic: string): BusError =>
-  new BusError({ reason: "Unavailable", operation, message: `there is no topic ${topic}: create it with ensureTopics` });
+/** What never happens draws nothing. */
+const chance = (probability: number): Effect.Effect<boolean> =>
+  probability <= 0 ? Effect.succeed(false) : Effect.map(Random.next, (drawn) => drawn < probability);
+
+/** From 1 to `max`. */
+const upTo = (max: number): Effect.Effect<number> => Random.nextIntBetween(1, Math.max(1, max));
+
+const nameOf = (cause: Cause.Cause<unknown>): string => {
+  const error = Cause.squash(cause);
+  return error instanceof Error ? error.message : "failed";
+};
