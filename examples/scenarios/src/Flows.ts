@@ -19,7 +19,10 @@ const POLL_MS = 50;
 export const DEADLINE_MS = 60_000;
 
 /** Milliseconds that ledger and stock may need to settle after an order has ended. */
-const SETTLE_MS = 10_000;
+export const SETTLE_MS = 10_000;
+
+/** Milliseconds within which the inventory must show its books. */
+const BOOKS_MS = 10_000;
 
 export interface Options {
   /** Hears each line of output; nothing is printed without it. */
@@ -31,6 +34,8 @@ export interface Options {
   readonly inventoryUrl?: string | undefined;
   readonly flows?: ReadonlyArray<Flow> | undefined;
   readonly deadlineMillis?: number | undefined;
+  /** How long ledger and stock may take after the orders have ended; `SETTLE_MS`. */
+  readonly settleMillis?: number | undefined;
   /** Begins the idempotency keys; another one for every run. By default made of the clock. */
   readonly run?: string | undefined;
 }
@@ -43,7 +48,7 @@ export const run = Effect.fn("Flows.run")(function* (
   baseUrl: string,
   options: Options = {},
 ): Effect.fn.Return<Report, never, HttpClient.HttpClient> {
-  const { flows = all, print = () => undefined, color = false, deadlineMillis = DEADLINE_MS } = options;
+  const { flows = all, print = () => undefined, color = false, deadlineMillis = DEADLINE_MS, settleMillis = SETTLE_MS } = options;
   const shop = yield* ShopClient.make(baseUrl);
   const started = yield* Clock.currentTimeMillis;
   const runId = options.run ?? `flows-${started.toString(36)}`;
@@ -51,7 +56,7 @@ export const run = Effect.fn("Flows.run")(function* (
   const skus = [...new Set(flows.flatMap(({ lines }) => lines.map(({ sku }) => sku)))].toSorted();
 
   yield* shop.ready.pipe(Effect.timeoutOption(Duration.millis(deadlineMillis)));
-  const before = yield* books(options.inventoryUrl, skus);
+  const before = yield* books(options.inventoryUrl, skus, Math.min(deadlineMillis, BOOKS_MS));
   const width = Math.max(...flows.map(({ name }) => name.length));
   const tell = (flow: Flow, millis: number, text: string): void => print(Print.moment(style, flow.name.padEnd(width), millis, text));
   const results = yield* Effect.forEach(
@@ -62,11 +67,12 @@ export const run = Effect.fn("Flows.run")(function* (
         deadlineMillis,
         style,
         tell: (millis, text) => tell(flow, millis, text),
+        settleMillis,
         providerUrl: options.providerUrl,
       }),
     { concurrency: "unbounded" },
   );
-  const stock = yield* checkStock(options.inventoryUrl, before, flows);
+  const stock = yield* checkStock(options.inventoryUrl, before, flows, settleMillis);
   const failed = results.filter(({ problems }) => problems.length > 0).length;
   const report: Report = { passed: results.length - failed, failed: failed + (stock.length > 0 ? 1 : 0), results, stock };
   for (const line of Print.summary(style, report)) print(line);
@@ -76,6 +82,7 @@ export const run = Effect.fn("Flows.run")(function* (
 interface Course {
   readonly runId: string;
   readonly deadlineMillis: number;
+  readonly settleMillis: number;
   readonly style: Print.Style;
   readonly tell: (millis: number, text: string) => void;
   readonly providerUrl: string | undefined;
@@ -125,7 +132,7 @@ const runOne = Effect.fnUntraced(function* (shop: ShopClient.ShopClient, flow: F
       duration: Duration.millis(course.deadlineMillis),
       orElse: () => Effect.fail(new Unexpected({ message: `not over within ${course.deadlineMillis} ms` })),
     }),
-    Effect.flatMap((order) => Effect.map(checkMoney(course.providerUrl, flow, order), (money) => [...compare(flow, order), ...money])),
+    Effect.flatMap((order) => Effect.map(checkMoney(course, flow, order), (money) => [...compare(flow, order), ...money])),
     Effect.catch((error) => Effect.succeed([error.message])),
   );
   const ended = yield* Clock.currentTimeMillis;
@@ -170,19 +177,19 @@ const compare = ({ expected }: Flow, order: ShopClient.Order): ReadonlyArray<str
   ];
 };
 
-/** Repeats a check that finds problems until it finds none, for `SETTLE_MS`; then what it found. */
-const settled = <E, R>(check: Effect.Effect<ReadonlyArray<string>, E, R>): Effect.Effect<ReadonlyArray<string>, E, R> =>
+/** Repeats a check that finds problems until it finds none, for so long; then what it found. */
+const settled = <E, R>(check: Effect.Effect<ReadonlyArray<string>, E, R>, millis: number): Effect.Effect<ReadonlyArray<string>, E, R> =>
   Effect.gen(function* () {
     const started = yield* Clock.currentTimeMillis;
     for (;;) {
       const problems = yield* check;
       const now = yield* Clock.currentTimeMillis;
-      if (problems.length === 0 || now - started > SETTLE_MS) return problems;
+      if (problems.length === 0 || now - started > millis) return problems;
       yield* Effect.sleep(Duration.millis(POLL_MS));
     }
   });
 
-const checkMoney = (providerUrl: string | undefined, { expected }: Flow, order: ShopClient.Order) => {
+const checkMoney = ({ providerUrl, settleMillis }: Course, { expected }: Flow, order: ShopClient.Order) => {
   if (providerUrl === undefined) return Effect.succeed([]);
   const captured = expected.money === "none" ? 0 : order.total.amount;
   const refunded = expected.money === "returned" ? order.total.amount : 0;
@@ -192,21 +199,36 @@ const checkMoney = (providerUrl: string | undefined, { expected }: Flow, order: 
         ? []
         : [`captured ${entry.captured} and refunded ${entry.refunded} instead of ${captured} and ${refunded}`],
     ),
+    settleMillis,
   );
 };
 
 type Books = ReadonlyMap<string, ShopClient.Balance>;
+const nothing: Books = new Map();
 
-const books = (inventoryUrl: string | undefined, skus: ReadonlyArray<string>): Effect.Effect<Books, never, HttpClient.HttpClient> =>
+/** The books of all SKUs; none if they cannot be had in time. */
+const books = (
+  inventoryUrl: string | undefined,
+  skus: ReadonlyArray<string>,
+  millis: number,
+): Effect.Effect<Books, never, HttpClient.HttpClient> =>
   inventoryUrl === undefined
-    ? Effect.succeed(new Map())
-    : Effect.forEach(skus, (sku) => Effect.map(ShopClient.balance(inventoryUrl, sku), (found) => [sku, found] as const)).pipe(
+    ? Effect.succeed(nothing)
+    : Effect.forEach(skus, (sku) => Effect.map(ShopClient.balance(inventoryUrl, sku), (found) => [sku, found] as const), {
+        concurrency: "unbounded",
+      }).pipe(
         Effect.map((entries): Books => new Map(entries)),
-        Effect.catch(() => Effect.succeed(new Map())),
+        Effect.catch(() => Effect.succeed(nothing)),
+        Effect.timeoutOrElse({ duration: Duration.millis(millis), orElse: () => Effect.succeed(nothing) }),
       );
 
 /** Delivered goods have left, everything else is back. */
-const checkStock = Effect.fnUntraced(function* (inventoryUrl: string | undefined, before: Books, flows: ReadonlyArray<Flow>) {
+const checkStock = Effect.fnUntraced(function* (
+  inventoryUrl: string | undefined,
+  before: Books,
+  flows: ReadonlyArray<Flow>,
+  settleMillis: number,
+) {
   if (inventoryUrl === undefined) return [];
   if (before.size === 0) return ["the inventory could not be asked"];
   const sold = new Map<string, number>();
@@ -214,7 +236,7 @@ const checkStock = Effect.fnUntraced(function* (inventoryUrl: string | undefined
     if (expected.money !== "captured") continue;
     for (const { sku, quantity } of lines) sold.set(sku, (sold.get(sku) ?? 0) + quantity);
   }
-  const check = Effect.map(books(inventoryUrl, [...before.keys()]), (after) =>
+  const check = Effect.map(books(inventoryUrl, [...before.keys()], BOOKS_MS), (after) =>
     [...before].flatMap(([sku, { onHand, held, committed }]) => {
       const now = after.get(sku);
       const wanted = onHand - (sold.get(sku) ?? 0);
@@ -225,5 +247,5 @@ const checkStock = Effect.fnUntraced(function* (inventoryUrl: string | undefined
           ];
     }),
   );
-  return yield* settled(check);
+  return yield* settled(check, settleMillis);
 });
