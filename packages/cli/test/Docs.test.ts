@@ -1,0 +1,49 @@
+/** docs/cli.md, run. */
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import * as CliFailure from "../src/CliFailure.ts";
+import { open, type Shell } from "./Shell.ts";
+
+const text = readFileSync(new URL("../../../docs/cli.md", import.meta.url), "utf8");
+const lines = [...text.matchAll(/^saga .+$/gm)].map(([line]) => line);
+
+let shell: Shell;
+beforeAll(async () => {
+  shell = await open();
+}, 60_000);
+afterAll(() => shell.close());
+
+describe("docs/cli.md", () => {
+  test("has examples of every command", () => {
+    const commands = [
+      "migrate up",
+      "migrate down",
+      "migrate status",
+      "topics create",
+      "topics list",
+      "diagram",
+      "orders show",
+      "outbox status",
+      "dlq list",
+    ];
+    for (const command of commands) expect(lines.some((line) => line.startsWith(`saga ${command}`))).toBe(true);
+  });
+
+  test.each(lines)("shows a command line that is understood: %s", async (line) => {
+    const { code, stderr } = await shell.run(line.split(" ").slice(1));
+    expect([code === CliFailure.USAGE, stderr.includes("unexpected")]).toEqual([false, false]);
+  });
+
+  test("tells every exit code", () => {
+    for (const code of [
+      CliFailure.OK,
+      CliFailure.FAILED,
+      CliFailure.USAGE,
+      CliFailure.FINDINGS,
+      CliFailure.UNREACHABLE,
+      CliFailure.INTERRUPTED,
+    ]) {
+      expect(text).toMatch(new RegExp(`^\\| ${code} \\|`, "m"));
+    }
+  });
+});
