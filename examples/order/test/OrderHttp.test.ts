@@ -1,0 +1,294 @@
+import { NodeHttpServer } from "@effect/platform-node";
+import { Effect, Layer, References, Schema } from "effect";
+import { HttpBody, HttpClient, HttpClientRequest, HttpRouter } from "effect/http";
+import { describe, expect, it } from "vitest";
+import { Catalogue, CatalogueUnavailable } from "@example/catalog";
+import { HttpService } from "@example/contracts";
+import { MemoryBus, MemoryDatabase, MemoryStores, Money, OrderId, OrderStore, StoreError } from "@org/saga-core";
+import { OrderHttp, OrderService } from "@example/order";
+
+const cart = { lines: [{ sku: "mug", quantity: 2 }], paymentMethod: "pm_success" };
+
+interface Sent {
+  readonly method?: "GET" | "POST";
+  readonly path?: string;
+  readonly customer?: string;
+  readonly key?: string;
+  readonly body?: unknown;
+  readonly headers?: Record<string, string>;
+}
+
+const Answer = Schema.Record(Schema.String, Schema.Unknown);
+
+const send = Effect.fnUntraced(function* ({
+  method = "POST",
+  path = "/api/v1/orders",
+  customer = "ada",
+  key = "key-1",
+  body,
+  headers = {},
+}: Sent) {
+  const request = HttpClientRequest.make(method)(path).pipe(
+    HttpClientRequest.setHeaders({ "x-customer-id": customer, "idempotency-key": key, ...headers }),
+  );
+  const sent = body === undefined ? request : HttpClientRequest.setBody(request, HttpBody.text(JSON.stringify(body), "application/json"));
+  const response = yield* HttpClient.execute(sent);
+  const text = yield* response.text;
+  return { status: response.status, text, body: Schema.decodeUnknownSync(Schema.fromJsonString(Answer))(text) };
+});
+
+interface Options {
+  readonly settings?: Partial<OrderService.Settings>;
+  readonly catalogue?: Layer.Layer<Catalogue>;
+  readonly orders?: (orders: OrderStore["Service"]) => OrderStore["Service"];
+}
+
+/** Runs the test against the service on memory stores, over real HTTP. */
+const withService = <A, E>(
+  test: (database: MemoryDatabase.Database) => Effect.Effect<A, E, HttpClient.HttpClient | OrderStore>,
+  { settings = { cancelWindowMillis: 60_000 }, catalogue = Catalogue.layer, orders = (store) => store }: Options = {},
+): Promise<A> =>
+  Effect.runPromise(
+    Effect.gen(function* () {
+      const database = yield* MemoryDatabase.make;
+      const stores = MemoryStores.layerOf(database);
+      const wrapped = Layer.effect(OrderStore, Effect.map(OrderStore, orders)).pipe(Layer.provideMerge(stores));
+      const app = HttpRouter.serve(HttpService.application(OrderHttp.routes, []), { disableLogger: true, disableListenLog: true }).pipe(
+        Layer.provide(OrderService.layer(settings)),
+        Layer.provideMerge(NodeHttpServer.layerTest),
+        Layer.provide([catalogue, MemoryBus.layer]),
+        Layer.provideMerge(wrapped),
+      );
+      return yield* Effect.provide(test(database), app);
+    }).pipe(
+      Effect.scoped,
+      Effect.provideService(References.MinimumLogLevel, "None"),
+      Effect.provideService(HttpClient.TracerPropagationEnabled, false),
+    ),
+  );
+
+const nothingStored = (database: MemoryDatabase.Database): void => {
+  expect(database.orders.committed.size).toBe(0);
+  expect(database.outboxPending.committed.size).toBe(0);
+};
+
+describe("POST /api/v1/orders", () => {
+  it("stores the order with the catalogue's names and prices, same SKUs summed", () =>
+    withService((database) =>
+      Effect.gen(function* () {
+        const lines = [
+          { sku: "mug", quantity: 2 },
+          { sku: "tshirt", quantity: 1 },
+          { sku: "mug", quantity: 1 },
+        ];
+        const { status, body } = yield* send({ body: { ...cart, lines } });
+        expect(status).toBe(201);
+        expect(body).toMatchObject({
+          customerId: "ada",
+          status: "created",
+          total: { amount: 3 * 899 + 1_999, currency: "EUR" },
+          items: [
+            { sku: "mug", name: "Mug", quantity: 3, unitPrice: { amount: 899, currency: "EUR" } },
+            { sku: "tshirt", name: "T-shirt", quantity: 1 },
+          ],
+          timeline: [{ status: "created" }],
+        });
+        const id = OrderId.make(String(body["id"]));
+        const found = (yield* (yield* OrderStore).find([id])).get(id);
+        expect(found?.total).toEqual(Money.of(3 * 899 + 1_999, "EUR"));
+        expect(database.outboxPending.committed.size).toBe(1);
+      }),
+    ));
+
+  it("answers a repeated key with the same body and the same status, and stores one order", () =>
+    withService((database) =>
+      Effect.gen(function* () {
+        const first = yield* send({ body: cart });
+        const again = yield* send({ body: { paymentMethod: "pm_success", lines: [{ quantity: 2, sku: "mug" }] } });
+        expect(again).toEqual(first);
+        expect(database.orders.committed.size).toBe(1);
+      }),
+    ));
+
+  it("gives many callers of one key at a time one order", () =>
+    withService((database) =>
+      Effect.gen(function* () {
+        const all = yield* Effect.all(
+          Array.from({ length: 20 }, () => send({ body: cart })),
+          { concurrency: "unbounded" },
+        );
+        expect(new Set(all.map(({ text }) => text)).size).toBe(1);
+        expect(database.orders.committed.size).toBe(1);
+      }),
+    ));
+
+  it("refuses a repeated key with another body, and keeps the keys of two customers apart", () =>
+    withService((database) =>
+      Effect.gen(function* () {
+        yield* send({ body: cart });
+        const other = yield* send({ body: { ...cart, lines: [{ sku: "mug", quantity: 3 }] } });
+        expect([other.status, other.body["code"]]).toEqual([422, "idempotency_key_reused"]);
+        expect((yield* send({ body: cart, customer: "grace" })).status).toBe(201);
+        expect(database.orders.committed.size).toBe(2);
+      }),
+    ));
+
+  it.each([
+    ["an unknown SKU", { ...cart, lines: [{ sku: "unicorn", quantity: 1 }] }, 422, "unknown_sku"],
+    ["a sum above the limit", { ...cart, lines: [1, 2].map(() => ({ sku: "mug", quantity: 600_000 })) }, 422, "quantity_too_large"],
+    ["a negative quantity", { ...cart, lines: [{ sku: "mug", quantity: -1 }] }, 400, "invalid_request"],
+    ["an unknown field", { ...cart, price: 1 }, 400, "unknown_field"],
+    ["no lines", { ...cart, lines: [] }, 400, "invalid_request"],
+  ])("refuses %s, and stores nothing", (_, body, status, code) =>
+    withService((database) =>
+      Effect.gen(function* () {
+        const answer = yield* send({ body });
+        expect([answer.status, answer.body["code"]]).toEqual([status, code]);
+        nothingStored(database);
+      }),
+    ),
+  );
+
+  it("refuses products of two currencies, and stores nothing", () =>
+    withService(
+      (database) =>
+        Effect.gen(function* () {
+          const lines = [
+            { sku: "mug", quantity: 1 },
+            { sku: "tshirt", quantity: 1 },
+          ];
+          const answer = yield* send({ body: { ...cart, lines } });
+          expect([answer.status, answer.body["code"]]).toEqual([422, "order_refused"]);
+          nothingStored(database);
+        }),
+      {
+        catalogue: Layer.effect(
+          Catalogue,
+          Effect.gen(function* () {
+            const catalogue = yield* Catalogue;
+            const list = (yield* catalogue.list).map((product) =>
+              product.sku === "mug" ? { ...product, unitPrice: Money.of(1, "USD") } : product,
+            );
+            const bySku = new Map(list.map((product) => [product.sku, product]));
+            return { list: Effect.succeed(list), find: () => Effect.succeed(bySku) };
+          }),
+        ).pipe(Layer.provide(Catalogue.layer), Layer.orDie),
+      },
+    ));
+
+  it("answers 503 while the catalogue or the database cannot be reached, and stores nothing", () => {
+    const away = Effect.fail(new CatalogueUnavailable({ message: "away" }));
+    return withService(
+      (database) =>
+        Effect.gen(function* () {
+          const answer = yield* send({ body: cart });
+          expect([answer.status, answer.body["code"]]).toEqual([503, "unavailable"]);
+          nothingStored(database);
+        }),
+      { catalogue: Layer.succeed(Catalogue, { list: away, find: () => away }) },
+    );
+  });
+
+  it("says that the outcome is unknown when it is", () =>
+    withService(
+      () =>
+        Effect.gen(function* () {
+          const answer = yield* send({ body: cart });
+          expect([answer.status, answer.body["code"]]).toEqual([503, "outcome_unknown"]);
+        }),
+      {
+        orders: (store) => ({
+          ...store,
+          save: () => Effect.fail(new StoreError({ reason: "Unknown", operation: "OrderStore.save", message: "lost" })),
+        }),
+      },
+    ));
+
+  it("keeps the caller's trace with what follows, if it is one", () =>
+    withService((database) =>
+      Effect.gen(function* () {
+        const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
+        yield* send({ body: cart, headers: { traceparent } });
+        yield* send({ body: cart, key: "key-2", headers: { traceparent: "nonsense" } });
+        const sent = [...database.outboxPending.committed.values()];
+        expect(JSON.stringify(sent)).toContain(traceparent);
+        expect(JSON.stringify(sent)).not.toContain("nonsense");
+      }),
+    ));
+});
+
+const place = Effect.map(send({ body: cart }), ({ body }) => OrderId.make(String(body["id"])));
+
+describe("GET /api/v1/orders/{id}", () => {
+  it("shows an order to its owner, and to nobody else", () =>
+    withService(() =>
+      Effect.gen(function* () {
+        const path = `/api/v1/orders/${yield* place}`;
+        expect((yield* send({ method: "GET", path })).body).toMatchObject({ status: "created", isCanceled: false });
+        for (const foreign of [{ path, customer: "grace" }, { path: "/api/v1/orders/nothing" }]) {
+          const answer = yield* send({ method: "GET", ...foreign });
+          expect([answer.status, answer.body["code"]]).toEqual([404, "order_not_found"]);
+        }
+      }),
+    ));
+
+  it("answers 503 while the database cannot be reached", () =>
+    withService(
+      () =>
+        Effect.gen(function* () {
+          const answer = yield* send({ method: "GET", path: "/api/v1/orders/order-1" });
+          expect([answer.status, answer.body["code"]]).toEqual([503, "unavailable"]);
+        }),
+      {
+        orders: (store) => ({
+          ...store,
+          find: () => Effect.fail(new StoreError({ reason: "Unavailable", operation: "OrderStore.find", message: "away" })),
+        }),
+      },
+    ));
+});
+
+describe("POST /api/v1/orders/{id}/cancel", () => {
+  it("cancels in time, and says so again when asked again", () =>
+    withService(() =>
+      Effect.gen(function* () {
+        const path = `/api/v1/orders/${yield* place}/cancel`;
+        for (let time = 0; time < 2; time++) {
+          const answer = yield* send({ path });
+          expect([answer.status, answer.body["status"], answer.body["reason"]]).toEqual([200, "canceled", "canceledByUser"]);
+        }
+      }),
+    ));
+
+  it("refuses what comes too late, with what a person can still do", () =>
+    withService(
+      () =>
+        Effect.gen(function* () {
+          const answer = yield* send({ path: `/api/v1/orders/${yield* place}/cancel` });
+          expect([answer.status, answer.body["code"]]).toEqual([409, "too_late_to_cancel"]);
+          expect(answer.body["detail"]).toMatch(/pendingPayment.*createdOnly.*operator/s);
+        }),
+      { settings: { cancelWindowMillis: 0 } },
+    ));
+
+  it("accepts a cancel that has to undo, where the policy allows it", () =>
+    withService(
+      () =>
+        Effect.gen(function* () {
+          const { body } = yield* send({ body: { ...cart, cancelPolicy: "compensating" } });
+          const answer = yield* send({ path: `/api/v1/orders/${String(body["id"])}/cancel` });
+          // Nothing was done yet but to start: everything is undone at once.
+          expect([200, 202]).toContain(answer.status);
+          expect(answer.body).toMatchObject({ cancelPolicy: "compensating" });
+        }),
+      { settings: { cancelWindowMillis: 0 } },
+    ));
+
+  it("does not find other people's orders", () =>
+    withService(() =>
+      Effect.gen(function* () {
+        const answer = yield* send({ path: `/api/v1/orders/${yield* place}/cancel`, customer: "grace" });
+        expect([answer.status, answer.body["code"]]).toEqual([404, "order_not_found"]);
+      }),
+    ));
+});
