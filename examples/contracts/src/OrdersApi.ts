@@ -142,11 +142,27 @@ export const toCancelResult = (order: Order.Order): typeof Canceled.Type | typeo
   return isCanceled ? { ...rest, isCanceled: true } : { ...rest, isCanceled: false };
 };
 
-/** The answer to a cancel that comes too late, with what a person can still do. */
-export const tooLateToCancel = (status: OrderStatus.OrderStatus, policy: Order.CancelPolicy): Problem.TooLateToCancel =>
-  new Problem.TooLateToCancel({
-    detail:
-      `the order is ${status}, and its cancel policy (${policy}) ` +
-      (policy === "createdOnly" ? "allows a cancel only while it is created" : "allows a cancel only until it is paid") +
-      `. An operator can still act: "saga orders cancel <id>" until the order is paid, a refund afterwards.`,
+/** The answer to a cancel that comes too late: why, and what a person can still do. */
+export const tooLateToCancel = (status: OrderStatus.OrderStatus, policy: Order.CancelPolicy): Problem.TooLateToCancel => {
+  const until = policy === "createdOnly" ? "while it is created" : "until it is paid";
+  return new Problem.TooLateToCancel({
+    detail: `the order is ${status}; its cancel policy (${policy}) lets the buyer cancel ${until}. ${whatIsLeft(status)}`,
   });
+};
+
+const whatIsLeft = (status: OrderStatus.OrderStatus): string => {
+  switch (status) {
+    case "created":
+    case "pendingPayment":
+    case "awaitingPayment":
+      return "An operator can still cancel it until the payment is captured: everything done so far is undone then.";
+    case "awaitingFulfillment":
+      return "It is paid: it is delivered, or refunded if that fails. An operator can arrange a return afterwards.";
+    case "finished":
+      return "It is delivered: an operator can arrange a return.";
+    case "canceled":
+    case "failed":
+    case "refunded":
+      return "It has ended and no money is kept: there is nothing for an operator to do.";
+  }
+};

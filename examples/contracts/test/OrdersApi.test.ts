@@ -1,9 +1,9 @@
 import { NodeHttpServer } from "@effect/platform-node";
 import { assert, describe, it } from "@effect/vitest";
-import { OrderId, type Order } from "@org/saga-core";
+import { OrderId, OrderStatus, type Order } from "@org/saga-core";
 import { Effect, Layer, Schema, Stream } from "effect";
 import { HttpBody, HttpClient, HttpClientRequest, type HttpClientResponse, HttpRouter } from "effect/http";
-import { HttpService, Problem, type ProblemCode } from "../src/index.ts";
+import { HttpService, OrdersApi, Problem, type ProblemCode } from "../src/index.ts";
 import { OrderServiceFake } from "./OrderServiceFake.ts";
 
 interface Sent {
@@ -246,10 +246,19 @@ describe("OrdersApi", () => {
         yield* send({ headers: { "idempotency-key": "3" }, body: json(good) });
         start(fake, "order-3");
         const late = yield* expectProblem(yield* cancel("order-3"), 409, "too_late_to_cancel");
-        assert.include(late.detail, "operator");
+        assert.include(late.detail, "An operator can still cancel it");
       }),
     ),
   );
+
+  it("says for every status what an operator can still do", () => {
+    for (const status of OrderStatus.machine.states) {
+      for (const policy of ["createdOnly", "compensating"] as const) {
+        const { detail } = OrdersApi.tooLateToCancel(status, policy);
+        assert.match(detail ?? "", new RegExp(`the order is ${status}; its cancel policy \\(${policy}\\).*operator`));
+      }
+    }
+  });
 
   it.effect("names the allowed methods", () =>
     withService(() =>

@@ -52,7 +52,8 @@ export const status = ({ good, bad, warn }: Style, word: string, reason: string 
 export const summary = (style: Style, report: Report): ReadonlyArray<string> => {
   const { good, bad, dim } = style;
   const width = Math.max(0, ...report.results.map(({ title }) => title.length));
-  const lines = report.results.map((result) => ended(style, result, width));
+  const endWidth = Math.max(0, ...report.results.map((result) => endOf(result).length));
+  const lines = report.results.map((result) => ended(style, result, width, endWidth));
   const problems = [...report.results.flatMap(({ name, problems }) => problems.map((problem) => `${name}: ${problem}`)), ...report.stock];
   const total = report.results.length;
   const end =
@@ -62,8 +63,10 @@ export const summary = (style: Style, report: Report): ReadonlyArray<string> => 
   return ["", ...lines, ...problems.map((problem) => `    ${bad(problem)}`), "", `  ${end}${dim(".")}`];
 };
 
-const ended = ({ good, bad, dim }: Style, { title, timeline, reason, millis, problems }: FlowResult, width: number): string => {
-  const mark = problems.length === 0 ? good("✓") : bad("✗");
-  const end = reason === null ? (timeline.at(-1) ?? "no order") : `${timeline.at(-1) ?? ""} (${reason})`;
-  return `  ${mark} ${title.padEnd(width)}  ${end}  ${dim(seconds(millis))}`;
+const endOf = ({ timeline, reason }: FlowResult): string =>
+  reason === null ? (timeline.at(-1) ?? "no order") : `${timeline.at(-1) ?? ""} (${reason})`;
+
+const ended = ({ good, bad, dim }: Style, result: FlowResult, width: number, endWidth: number): string => {
+  const mark = result.problems.length === 0 ? good("✓") : bad("✗");
+  return `  ${mark} ${result.title.padEnd(width)}  ${endOf(result).padEnd(endWidth)}  ${dim(seconds(result.millis))}`;
 };
