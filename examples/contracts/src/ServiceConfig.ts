@@ -38,6 +38,9 @@ const roleOf: Readonly<Record<string, Role>> = {
   worker: "worker",
 };
 
+/** Which engine holds the stock. */
+export type StockEngine = "redis" | "postgres";
+
 export interface ServiceConfig {
   /** Null: not set; the service then needs to be given its stores by whoever starts it. */
   readonly postgresUrl: Redacted.Redacted | null;
@@ -45,6 +48,7 @@ export interface ServiceConfig {
   readonly kafkaBrokers: ReadonlyArray<string> | null;
   readonly topicPrefix: string;
   readonly redisPrefix: string;
+  readonly stockEngine: StockEngine;
   readonly http: { readonly host: string; readonly ports: Readonly<Record<ServiceName, number>> };
   readonly roles: ReadonlySet<Role>;
   readonly urls: { readonly catalog: string | null; readonly provider: string; readonly webhook: string };
@@ -75,6 +79,7 @@ export const variables = {
   SAGA_KAFKA_BROKERS: { fallback: "", purpose: "Kafka brokers, comma-separated, e.g. 127.0.0.1:9092" },
   SAGA_TOPIC_PREFIX: { fallback: "", purpose: "put before every topic and consumer group, e.g. staging." },
   SAGA_REDIS_PREFIX: { fallback: "", purpose: "put before every Redis key, e.g. staging:" },
+  STOCK_ENGINE: { fallback: "redis", purpose: "where the stock is held: redis (fast, needs Redis) or postgres" },
   ROLES: { fallback: "web,relay,consumer,worker", purpose: "what a process does, of: web, relay, consumer, worker" },
   HTTP_HOST: { fallback: "127.0.0.1", purpose: "the address that services listen on" },
   ORDER_PORT: { fallback: "3000", purpose: "port of the order service" },
@@ -139,6 +144,7 @@ export const parse = (environment: Environment): Result.Result<ServiceConfig, Se
         "letters, digits, dots and hyphens, at most 64",
       ),
       redisPrefix: yield* pattern(environment, "SAGA_REDIS_PREFIX", /^[A-Za-z0-9.:_-]{0,64}$/, "letters, digits and . : _ -, at most 64"),
+      stockEngine: yield* stockEngine(environment),
       http: {
         host: yield* pattern(environment, "HTTP_HOST", /^[A-Za-z0-9.:_-]+$/, "an address or a host name"),
         ports: {
@@ -249,4 +255,11 @@ const rolesIn = (environment: Environment): Result.Result<ReadonlySet<Role>, Ser
   return found.length === names.length && found.length > 0
     ? Result.succeed(new Set(found))
     : wrong("ROLES", `is ${JSON.stringify(names.join(",").slice(0, 80))}: set a comma-separated list of ${roles.join(", ")}`);
+};
+
+const stockEngine = (environment: Environment): Result.Result<StockEngine, ServiceConfigError> => {
+  const value = valueOf(environment, "STOCK_ENGINE");
+  return value === "redis" || value === "postgres"
+    ? Result.succeed(value)
+    : wrong("STOCK_ENGINE", `is ${JSON.stringify(value.slice(0, 40))}: set redis or postgres`);
 };

@@ -61,6 +61,7 @@ describe("ServiceConfig", () => {
     ["SAGA_KAFKA_BROKERS", "localhost", "host:port"],
     ["SAGA_TOPIC_PREFIX", "a_b", "letters"],
     ["SAGA_REDIS_PREFIX", "a b", "letters"],
+    ["STOCK_ENGINE", "lua", "redis or postgres"],
     ["HTTP_HOST", "a b", "address"],
     ["ORDER_PORT", "99999", "from 0 to 65535"],
     ["CHECKOUT_PORT", "abc", "whole number"],
