@@ -1,0 +1,149 @@
+/**
+ * The shop on real PostgreSQL, Redis and Kafka: every service a process of its own, in a database, under a topic prefix and
+ * under a Redis prefix of this stack, so that several stacks live side by side on the same servers.
+ *
+ * The services may be started before their servers and in any order: they come up when their servers do. It starts and
+ * stops services, not servers (see `stack.ts` and the end-to-end tests for those).
+ */
+import { join } from "node:path";
+import { ServiceConfig } from "@example/contracts";
+import * as Provision from "./Provision.ts";
+import { type Guard, ServiceProcess } from "./ServiceProcess.ts";
+
+/** Where the three servers answer. */
+export interface Addresses {
+  readonly postgresUrl: string;
+  readonly redisUrl: string;
+  readonly kafkaBrokers: ReadonlyArray<string>;
+}
+
+export type Ports = Readonly<Record<ServiceConfig.ServiceName, number>>;
+
+export interface Options {
+  readonly servers: Addresses;
+  /** Made if it is not there. */
+  readonly database: string;
+  /** Begins the names of topics and consumer groups, e.g. `staging.`; empty: none. */
+  readonly topicPrefix: string;
+  /** Begins every Redis key, e.g. `staging:`; empty: none. */
+  readonly redisPrefix: string;
+  readonly ports: Ports;
+  /** One file a service; null: their output is dropped. */
+  readonly logFolder: string | null;
+  /** Settings of the services, see `.env.example`; they win over this stack's. */
+  readonly env?: Partial<Record<ServiceConfig.VariableName, string>> | undefined;
+  readonly guard?: Guard | undefined;
+}
+
+const HOST = "127.0.0.1";
+
+/** Every service, what others call first: no more than a courtesy. */
+export const SERVICES: ReadonlyArray<ServiceConfig.ServiceName> = [
+  "payment-provider",
+  "catalog",
+  "inventory",
+  "checkout",
+  "fulfillment",
+  "notification",
+  "order",
+];
+
+export class RealStack {
+  readonly postgresUrl: string;
+  readonly urls: Readonly<Record<ServiceConfig.ServiceName, string>>;
+  readonly processes: ReadonlyMap<ServiceConfig.ServiceName, ServiceProcess>;
+  readonly options: Options;
+
+  constructor(options: Options) {
+    this.options = options;
+    this.postgresUrl = Provision.databaseUrl(options.servers.postgresUrl, options.database);
+    this.urls = urlsOf(options.ports);
+    const env = environment(options, this.postgresUrl, this.urls);
+    this.processes = new Map(
+      SERVICES.map((service) => [
+        service,
+        new ServiceProcess({
+          service,
+          env,
+          url: this.urls[service],
+          logFile: options.logFolder === null ? null : join(options.logFolder, `${service}.log`),
+          guard: options.guard,
+        }),
+      ]),
+    );
+  }
+
+  /** Database, tables and topics. May be called again. */
+  provision(): Promise<void> {
+    const { servers, topicPrefix } = this.options;
+    return Provision.provision({ postgresUrl: this.postgresUrl, kafkaBrokers: servers.kafkaBrokers, topicPrefix });
+  }
+
+  /** Starts what does not run, and waits for nothing. */
+  start(): void {
+    for (const service of this.processes.values()) service.start();
+  }
+
+  /** When every service says so. */
+  async ready(): Promise<void> {
+    await Promise.all([...this.processes.values()].map((service) => service.ready()));
+  }
+
+  /** The process of a service. */
+  service(name: ServiceConfig.ServiceName): ServiceProcess {
+    const found = this.processes.get(name);
+    if (found === undefined) throw new Error(`no service ${name}`);
+    return found;
+  }
+
+  /** Ends every service that runs, all at once; how each ended: its exit code, null if it had to be killed or did not run. */
+  async stop(): Promise<ReadonlyMap<ServiceConfig.ServiceName, number | null>> {
+    const codes = await Promise.all([...this.processes].map(async ([name, service]) => [name, await service.stop()] as const));
+    return new Map(codes);
+  }
+}
+
+/** Database, tables and topics, then every service, ready. Nothing runs if that fails. */
+export const start = async (options: Options): Promise<RealStack> => {
+  const stack = new RealStack(options);
+  await stack.provision();
+  stack.start();
+  try {
+    await stack.ready();
+  } catch (error) {
+    await stack.stop();
+    throw error;
+  }
+  return stack;
+};
+
+const urlsOf = (ports: Ports): Readonly<Record<ServiceConfig.ServiceName, string>> => {
+  const url = (service: ServiceConfig.ServiceName): string => `http://${HOST}:${ports[service]}`;
+  return {
+    order: url("order"),
+    checkout: url("checkout"),
+    inventory: url("inventory"),
+    catalog: url("catalog"),
+    fulfillment: url("fulfillment"),
+    notification: url("notification"),
+    "payment-provider": url("payment-provider"),
+  };
+};
+
+/** The same for every service: each takes what is its own. */
+const environment = (options: Options, postgresUrl: string, urls: RealStack["urls"]): Readonly<Record<string, string>> => {
+  const { servers, topicPrefix, redisPrefix, ports, env } = options;
+  const own: Partial<Record<ServiceConfig.VariableName, string>> = {
+    SAGA_PG_URL: postgresUrl,
+    SAGA_REDIS_URL: servers.redisUrl,
+    SAGA_KAFKA_BROKERS: servers.kafkaBrokers.join(","),
+    SAGA_TOPIC_PREFIX: topicPrefix,
+    SAGA_REDIS_PREFIX: redisPrefix,
+    HTTP_HOST: HOST,
+    CATALOG_URL: urls.catalog,
+    PAYMENT_PROVIDER_URL: urls["payment-provider"],
+    PAYMENT_WEBHOOK_URL: `${urls.checkout}/api/v1/webhooks/payments`,
+  };
+  const listen = SERVICES.map((service) => [ServiceConfig.ports[service].variable, String(ports[service])]);
+  return { ...own, ...Object.fromEntries(listen), ...env };
+};

@@ -1,0 +1,147 @@
+/**
+ * The shop on real PostgreSQL, Redis and Kafka, every service a process of its own. One stack for all tests of this file:
+ * each leaves it running and at rest, and the books are checked over everything that has happened since its start.
+ */
+import type { ServiceConfig } from "@example/contracts";
+import { type Flow, flows, type Report, runFlows, runSale } from "@example/scenarios";
+import { Invariants } from "@org/saga-core/testing";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { Books, endings } from "./Books.ts";
+import * as Publications from "./Publications.ts";
+import * as TestStack from "./TestStack.ts";
+
+/** Generous: nothing waits for it but a failure. */
+const DEADLINE_MS = 120_000;
+
+const SALE_SKU = "limited-100";
+const BUYERS = 500;
+const UNITS = 100;
+
+/** Copies of the flows under way while a process is killed. */
+const COPIES = 8;
+/** Checkouts under way that count as "in the middle". */
+const UNDER_WAY = 10;
+/** Kills of one process in one test. */
+const KILLS = 2;
+
+/** Every process that takes part in an order. The catalogue has no state to lose. */
+const VICTIMS: ReadonlyArray<ServiceConfig.ServiceName> = [
+  "order",
+  "checkout",
+  "inventory",
+  "fulfillment",
+  "notification",
+  "payment-provider",
+];
+
+/** Flows whose end does not depend on when the customer acts, or how long a process is away. */
+const steady: ReadonlyArray<Flow> = flows.filter(({ act, paymentMethod }) => act === "none" && paymentMethod !== "pm_timeout");
+
+const servers = TestStack.addresses();
+
+describe.runIf(servers !== null)("the shop on real servers", () => {
+  let own: TestStack.TestStack;
+  let books: Books;
+  // Until it is up.
+  let failed = true;
+  let run = 0;
+
+  beforeAll(async () => {
+    if (servers === null) return;
+    // A provider or a checkout that is killed is away for longer than the default waits for a payment.
+    own = await TestStack.make(servers, { env: { PAYMENT_DEADLINE_MS: "15000" } });
+    await own.stack.provision();
+    own.stack.start();
+    await own.stack.ready();
+    books = new Books(own.stack);
+    failed = false;
+  }, DEADLINE_MS);
+
+  afterEach(({ task }) => {
+    failed ||= task.result?.state === "fail";
+  });
+
+  afterAll(async () => {
+    await books?.close();
+    await own?.remove(failed);
+  }, DEADLINE_MS);
+
+  /** Many flows at once; their problems, in words. */
+  const load = async (copies: number): Promise<ReadonlyArray<string>> => {
+    const { urls } = own.stack;
+    const reports = await Promise.all(
+      Array.from({ length: copies }, () =>
+        runFlows(urls.order, { flows: steady, run: `load-${++run}`, providerUrl: urls["payment-provider"], deadlineMillis: DEADLINE_MS }),
+      ),
+    );
+    return reports.flatMap(problemsOf);
+  };
+
+  it("ends the seven flows as expected: timeline, reason, money and stock", async () => {
+    const { urls } = own.stack;
+    const report = await runFlows(urls.order, { providerUrl: urls["payment-provider"], inventoryUrl: urls.inventory });
+    expect(problemsOf(report)).toEqual([]);
+    expect(report.passed).toBe(flows.length);
+    await books.atRest();
+  });
+
+  it(`sells ${UNITS} units to exactly ${UNITS} of ${BUYERS} buyers at once`, { timeout: DEADLINE_MS }, async () => {
+    const sale = await runSale({ baseUrl: own.stack.urls.order, sku: SALE_SKU, orders: BUYERS, deadlineMillis: DEADLINE_MS });
+    expect({ ...sale, finished: sale.finished.length, canceled: sale.canceled.length, millis: 0 }).toEqual({
+      placed: BUYERS,
+      refused: 0,
+      finished: UNITS,
+      canceled: BUYERS - UNITS,
+      others: [],
+      open: [],
+      reasons: { finished: UNITS, outOfStock: BUYERS - UNITS },
+      millis: 0,
+    });
+    const { balances } = await books.atRest();
+    expect(balances.find(({ sku }) => sku === SALE_SKU)).toMatchObject({ onHand: 0, held: 0, committed: 0, available: 0, shortage: 0 });
+  });
+
+  it.each(VICTIMS)("brings every order to its right end when %s is killed in the middle", { timeout: DEADLINE_MS }, async (name) => {
+    const victim = own.stack.service(name);
+    const loaded = load(COPIES);
+    for (let kills = 0; kills < KILLS; kills++) {
+      await books.untilUnderWay(UNDER_WAY, loaded);
+      await victim.kill();
+      victim.start();
+    }
+    expect(await loaded).toEqual([]);
+    await victim.ready();
+    await books.atRest();
+  });
+
+  it.each(VICTIMS)("loses nothing when %s is asked to end under load", { timeout: DEADLINE_MS }, async (name) => {
+    const service = own.stack.service(name);
+    const loaded = load(COPIES / 2);
+    await books.untilUnderWay(UNDER_WAY, loaded);
+    const code = await service.stop();
+    service.start();
+    expect(code).toBe(0);
+    expect(await loaded).toEqual([]);
+    await service.ready();
+    await books.atRest();
+  });
+
+  it("has published what was committed, nothing else, and in order", async () => {
+    const committed = await Publications.committed(own.stack);
+    expect(committed.length).toBeGreaterThan(0);
+    expect(Invariants.publications(committed, await Publications.published(own.stack, committed))).toEqual([]);
+  });
+
+  it("has books that agree with each other in the end", async () => {
+    const { orders, balances } = await books.atRest();
+    expect(Invariants.stockBalances(balances)).toEqual([]);
+    const ends = endings(orders);
+    expect(ends["canceled: outOfStock"]).toBeGreaterThanOrEqual(BUYERS - UNITS);
+    expect(ends["refunded: fulfillmentFailed"]).toBeGreaterThan(0);
+  });
+});
+
+const problemsOf = ({ results, stock }: Report): ReadonlyArray<string> => [
+  ...results.flatMap(({ name, orderId, problems }) => problems.map((problem) => `${name} (${orderId ?? "no order"}): ${problem}`)),
+  ...stock,
+];

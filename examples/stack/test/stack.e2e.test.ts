@@ -1,0 +1,118 @@
+/** `npm run stack` as a person uses it. */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { ServiceConfig } from "@example/contracts";
+import { protect } from "@tools/servers";
+import { afterAll, describe, expect, it } from "vitest";
+import * as Provision from "../src/Provision.ts";
+import * as TestStack from "./TestStack.ts";
+
+const DEADLINE_MS = 120_000;
+
+const MAIN = fileURLToPath(new URL("../src/stack.ts", import.meta.url));
+
+class Program {
+  readonly child: ChildProcess;
+  readonly ended: Promise<number | null>;
+  output = "";
+
+  constructor(args: ReadonlyArray<string>, env: NodeJS.ProcessEnv = {}) {
+    this.child = spawn(process.execPath, [...process.execArgv, MAIN, ...args], {
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const release = this.child.pid === undefined ? () => undefined : protect({ pid: this.child.pid, signal: "SIGTERM" });
+    for (const stream of [this.child.stdout, this.child.stderr]) {
+      stream?.on("data", (chunk: Buffer) => {
+        this.output += chunk.toString();
+      });
+    }
+    this.ended = once(this.child, "close").then(() => {
+      release();
+      return this.child.exitCode;
+    });
+  }
+
+  /** Waits until it says `text`; fails with what it said if it ends before. */
+  async says(text: string): Promise<void> {
+    let isOver = false;
+    void this.ended.then(() => {
+      isOver = true;
+    });
+    while (!this.output.includes(text)) {
+      if (isOver) throw new Error(`it ended without saying "${text}":\n${this.output}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
+const sh = async (command: string): Promise<string> => (await promisify(execFile)("sh", ["-c", command])).stdout;
+
+const isFree = async (port: number): Promise<boolean> => {
+  const server = createServer();
+  server.listen(port, "127.0.0.1");
+  const free = await Promise.race([once(server, "listening").then(() => true), once(server, "error").then(() => false)]);
+  server.close();
+  return free;
+};
+
+describe("npm run stack", () => {
+  it("explains itself, and refuses what it does not know", async () => {
+    const help = new Program(["--help"]);
+    const unknown = new Program(["--reel"]);
+    const badSetting = new Program(["--real"], { ORDER_PORT: "many" });
+    expect([await help.ended, await unknown.ended, await badSetting.ended]).toEqual([0, 2, 2]);
+    expect(help.output).toContain("Usage: npm run stack");
+    expect(unknown.output).toContain("--reel");
+    expect(badSetting.output).toContain("ORDER_PORT");
+  });
+});
+
+const servers = TestStack.addresses();
+
+describe.runIf(servers !== null)("npm run stack -- --real", () => {
+  const name = `saga-cli-${randomBytes(4).toString("hex")}`;
+  const database = name.replaceAll("-", "_");
+  let remove = async (): Promise<void> => undefined;
+
+  afterAll(() => remove(), DEADLINE_MS);
+
+  it("shows the flows, serves, takes requests as they are printed, and ends with nothing left", { timeout: DEADLINE_MS }, async () => {
+    if (servers === null) return;
+    const ports = await TestStack.freePorts();
+    const postgresUrl = Provision.databaseUrl(servers.postgresUrl, database);
+    remove = () => TestStack.removeFrom(servers, { postgresUrl, topicPrefix: `${name}.`, redisPrefix: `${name}:` });
+    const settings: NodeJS.ProcessEnv = {
+      SAGA_PG_URL: postgresUrl,
+      SAGA_REDIS_URL: servers.redisUrl,
+      SAGA_KAFKA_BROKERS: servers.kafkaBrokers.join(","),
+      SAGA_TOPIC_PREFIX: `${name}.`,
+      SAGA_REDIS_PREFIX: `${name}:`,
+    };
+    for (const [service, { variable }] of Object.entries(ServiceConfig.ports)) {
+      settings[variable] = String(Object.entries(ports).find(([other]) => other === service)?.[1]);
+    }
+    const program = new Program(["--real"], settings);
+    await program.says("Ctrl-C");
+    expect(program.output).toContain("7 of 7 flows ended as they should");
+
+    const commands = program.output.split("\n").filter((line) => line.startsWith("  curl "));
+    expect(commands.length).toBeGreaterThanOrEqual(3);
+    const answers = await Promise.all(commands.map(sh));
+    expect(JSON.parse(answers[0] ?? "")).toMatchObject({ status: "created", items: [{ sku: "mug", quantity: 2 }] });
+    expect(JSON.parse(answers[1] ?? "")).toMatchObject({ status: "finished" });
+    expect(JSON.parse(answers[2] ?? "")).toMatchObject({ code: "too_late_to_cancel", status: 409 });
+
+    const flows = new Program(["--flows", `http://127.0.0.1:${ports.order}`]);
+    expect(await flows.ended, flows.output).toBe(0);
+    expect(flows.output).toContain("7 of 7 flows ended as they should");
+
+    program.child.kill("SIGINT");
+    expect(await program.ended).toBe(0);
+    for (const port of Object.values(ports)) expect(await isFree(port)).toBe(true);
+  });
+});
