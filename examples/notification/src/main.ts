@@ -1,0 +1,18 @@
+/** The notification service as a process of its own, on PostgreSQL and Kafka. */
+import { ServiceConfig, ServiceMain } from "@example/contracts";
+import { KafkaBus } from "@org/saga-kafka";
+import { PgStores } from "@org/saga-postgres";
+import { Effect, Layer } from "effect";
+import { NotificationApp } from "./index.ts";
+
+ServiceMain.run((config) =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const url = yield* ServiceConfig.need(config.postgresUrl, "SAGA_PG_URL");
+      const brokers = yield* ServiceConfig.need(config.kafkaBrokers, "SAGA_KAFKA_BROKERS");
+      const stores = PgStores.layer({ url, schema: NotificationApp.SCHEMA, applicationName: "notification" });
+      const bus = KafkaBus.layer({ brokers, topicPrefix: config.topicPrefix, clientId: "notification" });
+      return NotificationApp.layer(config).pipe(Layer.provide([stores, bus]));
+    }),
+  ),
+);
