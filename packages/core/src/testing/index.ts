@@ -15,6 +15,7 @@ export * as DeadLettersContract from "./contracts/DeadLettersContract.ts";
 export * as DocumentStoreContract from "./contracts/DocumentStoreContract.ts";
 export * as IdempotencyKeysContract from "./contracts/IdempotencyKeysContract.ts";
 export * as LockContract from "./contracts/LockContract.ts";
+export * as MessageBusContract from "./contracts/MessageBusContract.ts";
 export * as OrderStoreContract from "./contracts/OrderStoreContract.ts";
 export * as SagaStoreContract from "./contracts/SagaStoreContract.ts";
 export * as TimersContract from "./contracts/TimersContract.ts";

@@ -1,0 +1,165 @@
+/**
+ * Publishing: acks=all, in list order, one request in flight per broker.
+ *
+ * The list is sent in pieces that fit into a request, one after another; a piece that the broker finds too large is cut in
+ * two until the culprit stands alone. The first failure ends it: the caller sends the same list again, and what was already
+ * there comes twice, never out of first-occurrence order.
+ *
+ * The idempotent producer is not used: it would spare the log some duplicates of a retry, not those of a caller that
+ * publishes again, and kafkajs never recovers from a lost sequence. Correctness rests on the inbox.
+ */
+import type { Message, PublishVerdict } from "@org/saga-core";
+import { Duration, Effect, type Scope } from "effect";
+import { Partitioners, type Message as DriverMessage, type Producer, type RecordMetadata } from "kafkajs";
+import * as CloudEvents from "./CloudEvents.ts";
+import { attempt, type Client, RETRY, topicOf } from "./KafkaClient.ts";
+import { failure, type KafkaError } from "./KafkaError.ts";
+
+/** Bytes of a record beside its key, value and headers: lengths, offsets, attributes. Rounded up. */
+const RECORD_OVERHEAD = 64;
+const HEADER_OVERHEAD = 8;
+
+const OPERATION = "MessageBus.publish";
+
+/** A producer that is not closed by then is closed in the background, in milliseconds. */
+const CLOSE_TIMEOUT_MS = 5_000;
+
+/** Every replica in sync has it. */
+const ACKS_ALL = -1;
+
+export type Publish = (messages: ReadonlyArray<Message.Encoded>) => Effect.Effect<ReadonlyArray<PublishVerdict>, KafkaError>;
+
+/** Connects with the first message, and again whenever it must; disconnects with the scope. */
+export const make = Effect.fnUntraced(function* (client: Client): Effect.fn.Return<Publish, never, Scope.Scope> {
+  const { settings } = client;
+  // Filled by the partitioner: the driver's answer has to cover every partition that a message went to.
+  const partitionOf = new WeakMap<DriverMessage, number>();
+  const producer = client.make().producer({
+    createPartitioner: () => {
+      const choose = Partitioners.DefaultPartitioner();
+      return (args) => {
+        const partition = choose(args);
+        partitionOf.set(args.message, partition);
+        return partition;
+      };
+    },
+    allowAutoTopicCreation: false,
+    idempotent: false,
+    maxInFlightRequests: 1,
+    retry: RETRY,
+  });
+  const driver = yield* connecting(producer);
+  const send = Effect.fnUntraced(function* (piece: ReadonlyArray<Item>): Effect.fn.Return<void, KafkaError> {
+    const sent = yield* driver(() =>
+      producer.sendBatch({ acks: ACKS_ALL, timeout: settings.requestTimeoutMillis, topicMessages: byTopic(piece) }),
+    );
+    const acknowledged = new Set(sent.filter(isAcknowledged).map(({ topicName, partition }) => `${topicName}/${partition}`));
+    // kafkajs 2.2.4 leaves out a partition whose leader moved, during its retries, to a broker that had already answered.
+    const lost = piece.find(({ record, topic }) => !acknowledged.has(`${topic}/${partitionOf.get(record)}`));
+    if (lost !== undefined) return yield* failure("Unavailable", OPERATION, "the brokers did not acknowledge every partition");
+  });
+  /** The items that are too large even alone. */
+  const sendSplitting = (piece: ReadonlyArray<Item>): Effect.Effect<ReadonlyArray<Item>, KafkaError> =>
+    Effect.matchEffect(send(piece), {
+      onSuccess: () => Effect.succeed([]),
+      onFailure: (error) => {
+        if (error.reason !== "TooLarge") return Effect.fail(error);
+        if (piece.length === 1) return Effect.succeed(piece);
+        const half = Math.ceil(piece.length / 2);
+        return Effect.zipWith(sendSplitting(piece.slice(0, half)), sendSplitting(piece.slice(half)), (left, right) => [...left, ...right]);
+      },
+    });
+  return Effect.fnUntraced(
+    function* (messages) {
+      const items = yield* Effect.forEach(messages, (message) => itemOf(client, message));
+      const refused = new Set<Item>();
+      for (const piece of pieces(items, settings.requestBytesMax)) {
+        for (const item of yield* sendSplitting(piece)) refused.add(item);
+      }
+      return items.map((item): PublishVerdict => (item.problem !== null || refused.has(item) ? "Refused" : "Published"));
+    },
+    Effect.timeoutOrElse({
+      duration: Duration.millis(settings.publishTimeoutMillis),
+      orElse: () => Effect.fail(failure("Unavailable", OPERATION, `no answer within ${settings.publishTimeoutMillis} ms`)),
+    }),
+  );
+});
+
+type Driver = <A>(run: () => Promise<A>) => Effect.Effect<A, KafkaError>;
+
+/**
+ * Runs the producer, connected: it is opened by the first call, and the driver reopens what it loses later. At the end
+ * what is still under way comes to its own end first: a retry would open the connection again.
+ */
+const connecting = Effect.fnUntraced(function* (producer: Producer): Effect.fn.Return<Driver, never, Scope.Scope> {
+  let connected: Promise<void> | null = null;
+  const connect = (): Promise<void> =>
+    (connected ??= producer.connect().catch((cause: unknown) => {
+      connected = null;
+      return Promise.reject(cause);
+    }));
+  const underWay = new Set<Promise<unknown>>();
+  yield* Effect.addFinalizer(() => {
+    const closed = Promise.allSettled(underWay).then(() => producer.disconnect());
+    return Effect.ignore(
+      Effect.timeout(
+        attempt(OPERATION, () => closed),
+        Duration.millis(CLOSE_TIMEOUT_MS),
+      ),
+    );
+  });
+  return (run) =>
+    attempt(OPERATION, () => {
+      const promise = connect().then(run);
+      underWay.add(promise);
+      const forget = (): void => void underWay.delete(promise);
+      promise.then(forget, forget);
+      return promise;
+    });
+});
+
+/** A message on its way. Compared by identity. */
+interface Item {
+  readonly topic: string;
+  readonly record: DriverMessage;
+  readonly bytes: number;
+  /** Why no broker would take it. */
+  readonly problem: string | null;
+}
+
+const itemOf = (client: Client, message: Message.Encoded): Effect.Effect<Item> => {
+  const outgoing = CloudEvents.encode(message, client.settings.source);
+  const bytes = bytesOf(outgoing);
+  const record: DriverMessage = { key: outgoing.key, value: outgoing.value, headers: { ...outgoing.headers } };
+  return topicOf(client, OPERATION, message.topic).pipe(
+    Effect.map((topic) => ({ topic, record, bytes, problem: bytes > client.settings.requestBytesMax ? "too large" : null })),
+    Effect.catch((error) => Effect.succeed({ topic: message.topic, record, bytes, problem: error.message })),
+  );
+};
+
+/** What can be sent, in order, in pieces of at most `max` bytes. */
+const pieces = (items: ReadonlyArray<Item>, max: number): ReadonlyArray<ReadonlyArray<Item>> => {
+  const result: Array<Array<Item>> = [];
+  let bytes = max;
+  for (const item of items) {
+    if (item.problem !== null) continue;
+    bytes += item.bytes;
+    if (bytes > max) {
+      result.push([]);
+      bytes = item.bytes;
+    }
+    result.at(-1)?.push(item);
+  }
+  return result;
+};
+
+const byTopic = (piece: ReadonlyArray<Item>): Array<{ topic: string; messages: Array<DriverMessage> }> =>
+  [...Map.groupBy(piece, ({ topic }) => topic)].map(([topic, items]) => ({ topic, messages: items.map(({ record }) => record) }));
+
+const bytesOf = ({ headers, key, value }: CloudEvents.Outgoing): number => {
+  let bytes = RECORD_OVERHEAD + Buffer.byteLength(key) + Buffer.byteLength(value);
+  for (const [name, text] of Object.entries(headers)) bytes += HEADER_OVERHEAD + name.length + Buffer.byteLength(text);
+  return bytes;
+};
+
+const isAcknowledged = ({ errorCode }: RecordMetadata): boolean => errorCode === 0;

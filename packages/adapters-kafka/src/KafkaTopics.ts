@@ -1,0 +1,68 @@
+/** Creating topics. Any number of processes may do so at once; what is there already stays as it is. */
+import { Duration, Effect, Schedule } from "effect";
+import type { Admin } from "kafkajs";
+import { attempt, type Client, topicOf } from "./KafkaClient.ts";
+import { failure, type KafkaError } from "./KafkaError.ts";
+
+const OPERATION = "MessageBus.ensureTopics";
+
+/** Between two looks for the leaders of new partitions, in milliseconds. */
+const LOOK_EVERY_MS = 50;
+
+/** Creates what is missing, and returns when every partition of all of them has a leader. */
+export const ensure = Effect.fnUntraced(function* (client: Client, topics: ReadonlyArray<string>): Effect.fn.Return<void, KafkaError> {
+  const { ensureTimeoutMillis } = client.settings;
+  const names = yield* Effect.forEach([...new Set(topics)], (topic) => topicOf(client, OPERATION, topic));
+  if (names.length === 0) return;
+  yield* withAdmin(client, OPERATION, (admin) => Effect.andThen(create(client, admin, names), led(admin, names))).pipe(
+    Effect.timeoutOrElse({
+      duration: Duration.millis(ensureTimeoutMillis),
+      orElse: () => Effect.fail(failure("Unavailable", OPERATION, `the topics were not there within ${ensureTimeoutMillis} ms`)),
+    }),
+  );
+});
+
+/** An admin client for as long as `use` runs. */
+export const withAdmin = <A, E, R>(
+  client: Client,
+  operation: string,
+  use: (admin: Admin) => Effect.Effect<A, E, R>,
+): Effect.Effect<A, E | KafkaError, R> =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => client.make().admin()),
+    (admin) =>
+      Effect.andThen(
+        attempt(operation, () => admin.connect()),
+        use(admin),
+      ),
+    (admin) => Effect.ignore(attempt(operation, () => admin.disconnect())),
+  );
+
+const create = Effect.fnUntraced(function* (
+  client: Client,
+  admin: Admin,
+  names: ReadonlyArray<string>,
+): Effect.fn.Return<void, KafkaError> {
+  const { partitions, replicationFactor, requestTimeoutMillis } = client.settings;
+  const existing = new Set(yield* attempt(OPERATION, () => admin.listTopics()));
+  const missing = names.filter((name) => !existing.has(name));
+  if (missing.length === 0) return;
+  // Answers false where all of them were created by another process meanwhile.
+  yield* attempt(OPERATION, () =>
+    admin.createTopics({
+      topics: missing.map((topic) => ({ topic, numPartitions: partitions, replicationFactor })),
+      timeout: requestTimeoutMillis,
+      waitForLeaders: false,
+    }),
+  );
+});
+
+/** Metadata spread from broker to broker: a topic that was created may still be unknown. */
+const led = (admin: Admin, names: ReadonlyArray<string>): Effect.Effect<void, KafkaError> =>
+  attempt(OPERATION, () => admin.fetchTopicMetadata({ topics: [...names] })).pipe(
+    Effect.flatMap(({ topics }) => {
+      const ready = topics.filter(({ partitions }) => partitions.length > 0 && partitions.every(({ leader }) => leader >= 0));
+      return ready.length === names.length ? Effect.void : Effect.fail(failure("Unavailable", OPERATION, "partitions without a leader"));
+    }),
+    Effect.retry({ while: (error) => error.isRetryable, schedule: Schedule.spaced(Duration.millis(LOOK_EVERY_MS)) }),
+  );
