@@ -3,6 +3,7 @@
  * writing to them: a wrong name is an error then, not a new topic that nobody reads.
  */
 import { type BusError, CheckoutMessages } from "@org/saga-core";
+import { TopicName } from "@org/saga-kafka";
 import { Effect } from "effect";
 import { Command, Flag } from "effect/cli";
 import { Brokers, type Topics } from "./Brokers.ts";
@@ -14,14 +15,11 @@ const topics = Flag.String("topic").pipe(
   Flag.withDescription("A topic; repeatable. Default: those of the checkout's catalogue"),
   Flag.withMetavar("name"),
   Flag.filter(
-    (name) => NAME.test(name),
-    () => "must be 1 to 249 letters, digits, dots, underscores and hyphens, and not begin with two underscores",
+    (name) => TopicName.problemOf(name) === null,
+    (name) => TopicName.problemOf(name) ?? "",
   ),
   Flag.atLeast(0),
 );
-
-/** Kafka's own rule; a name that begins with `__` is the broker's. */
-const NAME = /^(?!__)(?!\.{1,2}$)[a-zA-Z0-9._-]{1,249}$/;
 
 const create = Command.make("create", { topics, dryRun: Flags.dryRun, json: Flags.json }, (flags) => createMissing(flags)).pipe(
   Command.withDescription("Create the topics that are missing"),
