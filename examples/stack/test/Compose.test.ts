@@ -33,7 +33,10 @@ interface Compose {
   readonly services: Readonly<Record<string, Service>>;
 }
 
-const load = (path: string): Compose => parse(read(path), { merge: true });
+const load = (path: string): Compose => {
+  const compose: Compose = parse(read(path), { merge: true });
+  return compose;
+};
 const stack = load("deploy/docker-compose.yml");
 const ports = load("deploy/docker-compose.ports.yml");
 const services = Object.entries(stack.services);
