@@ -9,7 +9,10 @@ const OPERATION = "MessageBus.ensureTopics";
 /** Between two looks for the leaders of new partitions, in milliseconds. */
 const LOOK_EVERY_MS = 50;
 
-/** Creates what is missing, and returns when every partition of all of them has a leader. */
+/** Topics whose leaders are asked at a time. */
+const LEADERS_ASKED = 8;
+
+/** Creates what is missing, and returns when every partition of all of them has a leader at work. */
 export const ensure = Effect.fnUntraced(function* (client: Client, topics: ReadonlyArray<string>): Effect.fn.Return<void, KafkaError> {
   const { ensureTimeoutMillis } = client.settings;
   const names = yield* Effect.forEach([...new Set(topics)], (topic) => topicOf(client, OPERATION, topic));
@@ -57,12 +60,21 @@ const create = Effect.fnUntraced(function* (
   );
 });
 
-/** Metadata spread from broker to broker: a topic that was created may still be unknown. */
+/**
+ * Metadata spread from broker to broker, and a leader is named before it knows that it leads. Only one that tells its
+ * offsets is ready; a first produce to others would be taken in parts, and sent again.
+ */
 const led = (admin: Admin, names: ReadonlyArray<string>): Effect.Effect<void, KafkaError> =>
   attempt(OPERATION, () => admin.fetchTopicMetadata({ topics: [...names] })).pipe(
-    Effect.flatMap(({ topics }) => {
-      const ready = topics.filter(({ partitions }) => partitions.length > 0 && partitions.every(({ leader }) => leader >= 0));
-      return ready.length === names.length ? Effect.void : Effect.fail(failure("Unavailable", OPERATION, "partitions without a leader"));
-    }),
+    Effect.filterOrFail(
+      ({ topics }) => topics.every(({ partitions }) => partitions.length > 0 && partitions.every(({ leader }) => leader >= 0)),
+      () => failure("Unavailable", OPERATION, "partitions without a leader"),
+    ),
+    Effect.andThen(
+      Effect.forEach(names, (name) => attempt(OPERATION, () => admin.fetchTopicOffsets(name)), {
+        concurrency: LEADERS_ASKED,
+        discard: true,
+      }),
+    ),
     Effect.retry({ while: (error) => error.isRetryable, schedule: Schedule.spaced(Duration.millis(LOOK_EVERY_MS)) }),
   );

@@ -182,10 +182,12 @@ const ordering: ReadonlyArray<Contract.Case<Ports>> = [
       yield* publish(interleaved.slice(0, 33));
       const reader = yield* read([topic], yield* Contract.unique("group"), undefined, 7);
       yield* publish(interleaved.slice(33));
-      yield* eventually(() => reader.got().length >= interleaved.length, "the arrival of all");
+      yield* eventually(() => keys.every((key) => reader.got(key).includes("20")), "the arrival of all");
       yield* reader.stop;
-      for (const [index, key] of keys.entries())
-        yield* Contract.equal(reader.got(key), payloads(lanes[index] ?? []), `the order of ${key}`);
+      // A broker may have taken a part of a request that was then sent again.
+      for (const [index, key] of keys.entries()) {
+        yield* Contract.equal(firsts(reader.got(key)), payloads(lanes[index] ?? []), `the order of ${key}`);
+      }
       yield* Contract.isTrue(
         reader.batches.every((batch) => batch.length > 0 && batch.length <= 7),
         "a batch has 1 to 7 messages",
