@@ -137,6 +137,10 @@ const answers: ReadonlyArray<{
   },
 ];
 
+/** Schedules of crashes that a test tries, and how long it may take for that on a busy machine, in milliseconds. */
+const SEEDS = 8;
+const CRASHES_MS = 60_000;
+
 describe("the checkout service answers", () => {
   it.each(answers)("$name", ({ told, heard, calls }) => {
     hold(
@@ -387,33 +391,37 @@ describe("a webhook", () => {
 });
 
 describe("a process that dies", () => {
-  it("between the call and its commit probes when it is back, and captures exactly once", () => {
-    for (let seed = 1; seed <= 10; seed++) {
-      const provider = new ProviderFake();
-      const faults: Simulator.Faults = {
-        crash: 0.03,
-        delay: 0.05,
-        delayMaxMillis: 100,
-        downMaxMillis: 500,
-        until: 1_767_225_600_000 + 30_000,
-      };
-      hold(
-        Effect.fnUntraced(function* (talk) {
-          yield* tellAll(talk, authorize());
-          const [first] = said(talk);
-          expect(["authorized → authorize-payment", "declined timeout → authorize-payment"]).toContain(first);
-          if (first !== "authorized → authorize-payment") return;
-          yield* tellAll(talk, capture);
-          const ids = new Set(talk.heard().map(({ id }) => id));
-          expect(ids.size).toBe(2);
-          const captured = said(talk).at(-1) === "captured → capture-payment";
-          expect(provider.intents.get(orderId)?.captures).toBe(captured ? 1 : 0);
-          yield* tellAll(talk, captured ? refund : voided);
-          expect(provider.intents.get(orderId)?.status).toBe(captured ? "refunded" : "canceled");
-          expect(yield* state).toMatchObject({ captured: captured ? 1_999 : 0, refunded: captured ? 1_999 : 0 });
-        }),
-        { provider, faults, seed },
-      );
-    }
-  });
+  it(
+    "between the call and its commit probes when it is back, and captures exactly once",
+    () => {
+      for (let seed = 1; seed <= SEEDS; seed++) {
+        const provider = new ProviderFake();
+        const faults: Simulator.Faults = {
+          crash: 0.03,
+          delay: 0.05,
+          delayMaxMillis: 100,
+          downMaxMillis: 500,
+          until: 1_767_225_600_000 + 30_000,
+        };
+        hold(
+          Effect.fnUntraced(function* (talk) {
+            yield* tellAll(talk, authorize());
+            const [first] = said(talk);
+            expect(["authorized → authorize-payment", "declined timeout → authorize-payment"]).toContain(first);
+            if (first !== "authorized → authorize-payment") return;
+            yield* tellAll(talk, capture);
+            const ids = new Set(talk.heard().map(({ id }) => id));
+            expect(ids.size).toBe(2);
+            const captured = said(talk).at(-1) === "captured → capture-payment";
+            expect(provider.intents.get(orderId)?.captures).toBe(captured ? 1 : 0);
+            yield* tellAll(talk, captured ? refund : voided);
+            expect(provider.intents.get(orderId)?.status).toBe(captured ? "refunded" : "canceled");
+            expect(yield* state).toMatchObject({ captured: captured ? 1_999 : 0, refunded: captured ? 1_999 : 0 });
+          }),
+          { provider, faults, seed },
+        );
+      }
+    },
+    CRASHES_MS,
+  );
 });

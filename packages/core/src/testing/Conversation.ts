@@ -2,7 +2,7 @@
  * A service under test, spoken to over its bus: memory stores, a memory broker, a virtual clock. The service runs as a
  * process of the simulator, so it may be crashed at every port call; the script plays everyone else.
  */
-import { Context, Duration, Effect, Exit, Fiber, Layer, References } from "effect";
+import { Context, Duration, Effect, Exit, Layer, References } from "effect";
 import * as Message from "../domain/Message.ts";
 import * as MessageId from "../flow/MessageId.ts";
 import * as MemoryBus from "../memory/MemoryBus.ts";
@@ -67,7 +67,8 @@ const converse = Effect.fnUntraced(function* <A, E, F>(options: Options<E>, scri
   });
   const ports = Layer.mergeAll(MemoryStores.layerOf(database), overheard, MemoryStock.layerOf(stock));
   const service = Layer.provide(options.service, ports);
-  const process = yield* Effect.forkChild(Simulator.process("service", service, options.faults ?? Simulator.noFaults));
+  // A service that cannot be built, or dies of a bug, ends the conversation.
+  const process = Simulator.process("service", service, options.faults ?? Simulator.noFaults);
   const said = new Set<string>();
 
   const publish = (messages: ReadonlyArray<Message.Encoded>) =>
@@ -101,7 +102,5 @@ const converse = Effect.fnUntraced(function* <A, E, F>(options: Options<E>, scri
       }),
     wait: (millis) => Effect.sleep(Duration.millis(millis)),
   };
-  const answer = yield* Effect.provide(script(talk), ports);
-  yield* Fiber.interrupt(process);
-  return answer;
+  return yield* Effect.raceFirst(Effect.provide(script(talk), ports), process);
 });
