@@ -10,9 +10,8 @@ ServiceMain.run((config) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const url = yield* ServiceConfig.need(config.postgresUrl, "SAGA_PG_URL");
-      const brokers = yield* ServiceConfig.need(config.kafkaBrokers, "SAGA_KAFKA_BROKERS");
       const stores = PgStores.layer({ url, schema: CheckoutApp.SCHEMA, applicationName: "checkout" });
-      const bus = KafkaBus.layer({ brokers, topicPrefix: config.topicPrefix, clientId: "checkout" });
+      const bus = KafkaBus.layer(yield* ServiceConfig.kafka(config, "checkout"));
       const provider = HttpPaymentProvider.layer({ baseUrl: config.urls.provider, timeoutMillis: config.payment.callTimeoutMillis }).pipe(
         Layer.provide(FetchHttpClient.layer),
       );

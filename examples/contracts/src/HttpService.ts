@@ -2,7 +2,7 @@
  * A service of the shop over HTTP: its API, its OpenAPI 3.1 description (`/openapi.json`) and page (`/docs`), the
  * operators' paths, and problems for everything that is not a success.
  */
-import { createServer } from "node:http";
+import { createServer, type Server } from "node:http";
 import { NodeHttpServer } from "@effect/platform-node";
 import { Duration, Effect, type FileSystem, Layer, type Path } from "effect";
 import { type Etag, type HttpPlatform, HttpRouter, HttpServer, type HttpServerError } from "effect/http";
@@ -61,4 +61,17 @@ const server = ({
   port,
   drainMillis = DRAIN_MS,
 }: Listen): Layer.Layer<HttpServer.HttpServer | Platform, HttpServerError.ServeError> =>
-  NodeHttpServer.layer(createServer, { host, port, gracefulShutdownTimeout: Duration.millis(drainMillis) });
+  NodeHttpServer.layer(drainingServer, { host, port, gracefulShutdownTimeout: Duration.millis(drainMillis) });
+
+/**
+ * A server that is closing ends each connection with its next answer: clients that keep theirs open and busy would else
+ * hold up the end of the process for all of the drain.
+ */
+const drainingServer = (): Server => {
+  const server = createServer();
+  server.on("request", (_request, response) => {
+    if (server.listening) response.once("finish", () => server.listening || setImmediate(() => server.closeIdleConnections()));
+    else response.setHeader("connection", "close");
+  });
+  return server;
+};

@@ -48,6 +48,7 @@ export interface ServiceConfig {
   readonly kafkaBrokers: ReadonlyArray<string> | null;
   readonly topicPrefix: string;
   readonly redisPrefix: string;
+  readonly kafkaSessionMillis: number;
   readonly stockEngine: StockEngine;
   readonly http: { readonly host: string; readonly ports: Readonly<Record<ServiceName, number>> };
   readonly roles: ReadonlySet<Role>;
@@ -79,6 +80,10 @@ export const variables = {
   SAGA_KAFKA_BROKERS: { fallback: "", purpose: "Kafka brokers, comma-separated, e.g. 127.0.0.1:9092" },
   SAGA_TOPIC_PREFIX: { fallback: "", purpose: "put before every topic and consumer group, e.g. staging." },
   SAGA_REDIS_PREFIX: { fallback: "", purpose: "put before every Redis key, e.g. staging:" },
+  SAGA_KAFKA_SESSION_MS: {
+    fallback: "10000",
+    purpose: "a consumer that was not heard of for so long is dead, and others take its place; brokers accept 6000 and more",
+  },
   STOCK_ENGINE: { fallback: "redis", purpose: "where the stock is held: redis (fast, needs Redis) or postgres" },
   ROLES: { fallback: "web,relay,consumer,worker", purpose: "what a process does, of: web, relay, consumer, worker" },
   HTTP_HOST: { fallback: "127.0.0.1", purpose: "the address that services listen on" },
@@ -144,6 +149,7 @@ export const parse = (environment: Environment): Result.Result<ServiceConfig, Se
         "letters, digits, dots and hyphens, at most 64",
       ),
       redisPrefix: yield* pattern(environment, "SAGA_REDIS_PREFIX", /^[A-Za-z0-9.:_-]{0,64}$/, "letters, digits and . : _ -, at most 64"),
+      kafkaSessionMillis: yield* number("SAGA_KAFKA_SESSION_MS", 1_000, DAY_MS),
       stockEngine: yield* stockEngine(environment),
       http: {
         host: yield* pattern(environment, "HTTP_HOST", /^[A-Za-z0-9.:_-]+$/, "an address or a host name"),
@@ -183,6 +189,19 @@ export const listenOf = (config: ServiceConfig, service: ServiceName): { readonl
   host: config.http.host,
   port: config.http.ports[service],
 });
+
+/** Heartbeats in one session: two that are lost, and a pause of the garbage collector, kill nobody. */
+const HEARTBEATS = 10;
+
+/** How a service reaches Kafka: options of `KafkaBus.layer`. */
+export const kafka = ({ kafkaBrokers, topicPrefix, kafkaSessionMillis }: ServiceConfig, service: ServiceName) =>
+  Effect.map(need(kafkaBrokers, "SAGA_KAFKA_BROKERS"), (brokers) => ({
+    brokers,
+    topicPrefix,
+    clientId: service,
+    sessionTimeoutMillis: kafkaSessionMillis,
+    heartbeatMillis: Math.ceil(kafkaSessionMillis / HEARTBEATS),
+  }));
 
 /** A value that is needed here; fails with the variable's name if it is not set. */
 export const need = <A>(value: A | null, name: VariableName): Effect.Effect<A, ServiceConfigError> =>

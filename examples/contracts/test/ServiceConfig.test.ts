@@ -51,6 +51,18 @@ describe("ServiceConfig", () => {
     assert.notInclude(JSON.stringify(config), "u:p@db");
   });
 
+  it("says how a service reaches Kafka, with ten heartbeats in a session", () => {
+    const config = parsed({ SAGA_KAFKA_BROKERS: "a:9092", SAGA_TOPIC_PREFIX: "staging.", SAGA_KAFKA_SESSION_MS: "6000" });
+    assert.deepStrictEqual(Effect.runSync(ServiceConfig.kafka(config, "order")), {
+      brokers: ["a:9092"],
+      topicPrefix: "staging.",
+      clientId: "order",
+      sessionTimeoutMillis: 6_000,
+      heartbeatMillis: 600,
+    });
+    assert.isTrue(Exit.isFailure(Effect.runSyncExit(ServiceConfig.kafka(parsed({}), "order"))));
+  });
+
   it("knows the aliases of the roles", () => {
     assert.deepStrictEqual([...parsed({ ROLES: "listen,order-consumer,consumer" }).roles], ["consumer"]);
   });
@@ -58,6 +70,7 @@ describe("ServiceConfig", () => {
   const bad: ReadonlyArray<readonly [ServiceConfig.VariableName, string, string]> = [
     ["SAGA_PG_URL", "mysql://secret@db", "postgres://"],
     ["SAGA_REDIS_URL", "secret", "redis://"],
+    ["SAGA_KAFKA_SESSION_MS", "10", "1000"],
     ["SAGA_KAFKA_BROKERS", "localhost", "host:port"],
     ["SAGA_TOPIC_PREFIX", "a_b", "letters"],
     ["SAGA_REDIS_PREFIX", "a b", "letters"],

@@ -18,9 +18,8 @@ ServiceMain.run((config) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const url = yield* ServiceConfig.need(config.postgresUrl, "SAGA_PG_URL");
-      const brokers = yield* ServiceConfig.need(config.kafkaBrokers, "SAGA_KAFKA_BROKERS");
       const stores = PgStores.layer({ url, schema: InventoryApp.SCHEMA, applicationName: "inventory" });
-      const bus = KafkaBus.layer({ brokers, topicPrefix: config.topicPrefix, clientId: "inventory" });
+      const bus = KafkaBus.layer(yield* ServiceConfig.kafka(config, "inventory"));
       const stock = config.stockEngine === "postgres" ? PgStock.layer : yield* redisStock(config);
       const catalogue =
         config.urls.catalog === null

@@ -9,9 +9,8 @@ ServiceMain.run((config) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const url = yield* ServiceConfig.need(config.postgresUrl, "SAGA_PG_URL");
-      const brokers = yield* ServiceConfig.need(config.kafkaBrokers, "SAGA_KAFKA_BROKERS");
       const stores = PgStores.layer({ url, schema: NotificationApp.SCHEMA, applicationName: "notification" });
-      const bus = KafkaBus.layer({ brokers, topicPrefix: config.topicPrefix, clientId: "notification" });
+      const bus = KafkaBus.layer(yield* ServiceConfig.kafka(config, "notification"));
       return NotificationApp.layer(config).pipe(Layer.provide([stores, bus]));
     }),
   ),

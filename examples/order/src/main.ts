@@ -11,9 +11,8 @@ ServiceMain.run((config) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const url = yield* ServiceConfig.need(config.postgresUrl, "SAGA_PG_URL");
-      const brokers = yield* ServiceConfig.need(config.kafkaBrokers, "SAGA_KAFKA_BROKERS");
       const stores = PgStores.layer({ url, schema: OrderApp.SCHEMA, applicationName: "order" });
-      const bus = KafkaBus.layer({ brokers, topicPrefix: config.topicPrefix, clientId: "order" });
+      const bus = KafkaBus.layer(yield* ServiceConfig.kafka(config, "order"));
       const catalogue =
         config.urls.catalog === null
           ? Catalogue.layer

@@ -14,8 +14,8 @@ const EXAMPLES = new URL("../../", import.meta.url);
 
 const NODE_FLAGS = ["--conditions=@org/source", "--disable-warning=ExperimentalWarning", "--disable-warning=TimeoutNegativeWarning"];
 
-/** How long a service may take to end by itself after SIGTERM, in milliseconds. */
-const STOP_WITHIN_MS = 10_000;
+/** How long a service may take to end by itself after SIGTERM, in milliseconds: longer than it drains its requests. */
+const STOP_WITHIN_MS = 20_000;
 
 /** How long a service may take until it is ready, in milliseconds: it waits for its servers itself. */
 const READY_WITHIN_MS = 60_000;

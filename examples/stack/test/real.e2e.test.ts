@@ -37,6 +37,9 @@ const VICTIMS: ReadonlyArray<ServiceConfig.ServiceName> = [
 /** Flows whose end does not depend on when the customer acts, or how long a process is away. */
 const steady: ReadonlyArray<Flow> = flows.filter(({ act, paymentMethod }) => act === "none" && paymentMethod !== "pm_timeout");
 
+/** A process that is killed is away for longer than a demonstration waits; its group hears of it as soon as brokers allow. */
+const PATIENT = { PAYMENT_DEADLINE_MS: "15000", SAGA_KAFKA_SESSION_MS: "6000" };
+
 const servers = TestStack.addresses();
 
 describe.runIf(servers !== null)("the shop on real servers", () => {
@@ -48,8 +51,7 @@ describe.runIf(servers !== null)("the shop on real servers", () => {
 
   beforeAll(async () => {
     if (servers === null) return;
-    // A provider or a checkout that is killed is away for longer than the default waits for a payment.
-    own = await TestStack.make(servers, { env: { PAYMENT_DEADLINE_MS: "15000" } });
+    own = await TestStack.make(servers, { env: PATIENT });
     await own.stack.provision();
     own.stack.start();
     await own.stack.ready();
