@@ -23,14 +23,17 @@ export const PUBLISH_TIMEOUT_MS = 10_000;
 /** All of one `ensureTopics`, in milliseconds. */
 export const ENSURE_TIMEOUT_MS = 30_000;
 
-/** A consumer that the group has not heard of for so long is dead, in milliseconds. Brokers accept 6 s to 30 min by default. */
-export const SESSION_TIMEOUT_MS = 30_000;
+/**
+ * A consumer that the group has not heard of for so long is dead, in milliseconds: what the partitions of a killed process
+ * wait for. Brokers accept 6 s to 30 min by default.
+ */
+export const SESSION_TIMEOUT_MS = 10_000;
 
-/** A tenth of the session: two lost heartbeats and a pause of the garbage collector kill nobody, in milliseconds. */
-export const HEARTBEAT_MS = 3_000;
+/** A tenth of the session, in milliseconds: lost heartbeats and a pause of the garbage collector kill nobody. */
+export const HEARTBEAT_MS = 1_000;
 
 /** How long a rebalance waits for consumers that are busy with a batch, in milliseconds. */
-export const REBALANCE_TIMEOUT_MS = 60_000;
+export const REBALANCE_TIMEOUT_MS = 30_000;
 
 /** How long a broker holds back an empty answer, in milliseconds. Also the longest that a stop waits for one. */
 export const FETCH_WAIT_MS = 500;
