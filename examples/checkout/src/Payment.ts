@@ -236,18 +236,10 @@ const evolve = (state: Payment, event: Event): Payment => {
         seq: state.seq + 1,
         work: fresh(CALL_OF[event.status], event.deadlineAt),
       };
-    case "Called": {
-      const { work } = state;
-      return work === null
-        ? state
-        : { ...state, seq: state.seq + 1, work: { ...work, call: event.call, overdue: event.overdue, called: true } };
-    }
-    case "Postponed": {
-      const { work } = state;
-      return work === null
-        ? state
-        : { ...state, seq: state.seq + 1, work: { ...work, call: event.call, called: false, failures: work.failures + 1 } };
-    }
+    case "Called":
+      return worked(state, (work) => ({ ...work, call: event.call, overdue: event.overdue, called: true }));
+    case "Postponed":
+      return worked(state, (work) => ({ ...work, call: event.call, called: false, failures: work.failures + 1 }));
     case "Settled":
       return settled(state, event.status);
     case "Refused":
@@ -262,6 +254,10 @@ const evolve = (state: Payment, event: Event): Payment => {
       return state;
   }
 };
+
+/** The work after a change, under a new token. */
+const worked = (state: Payment, change: (work: Work) => Work): Payment =>
+  state.work === null ? state : { ...state, seq: state.seq + 1, work: change(state.work) };
 
 const settled = (state: Payment, status: Extract<Event, { readonly _tag: "Settled" }>["status"]): Payment => {
   const next: Payment = { ...state, status, work: null };

@@ -20,7 +20,7 @@ export const handlers = HttpApiBuilder.group(
     const catalogue = yield* Catalogue;
 
     const owned = Effect.fnUntraced(function* (id: OrderId, customerId: CustomerId) {
-      const order = yield* Effect.mapError(orders.find(id), problemOf);
+      const order = yield* told(orders.find(id));
       return order === null || order.customerId !== customerId ? yield* new Problem.OrderNotFound({}) : order;
     });
 
@@ -32,7 +32,7 @@ export const handlers = HttpApiBuilder.group(
         const key = keyOf(customerId, headers["idempotency-key"], payload);
         const cancelPolicy = payload.cancelPolicy ?? "createdOnly";
         const order = { id: OrderId.make(id ?? ""), customerId, lines, paymentMethod: payload.paymentMethod, cancelPolicy };
-        const handled = yield* Effect.mapError(orders.place(order, key, traceparentOf(request)), problemOf);
+        const handled = yield* told(orders.place(order, key, traceparentOf(request)));
         if (handled._tag === "KeyReused") return yield* new Problem.IdempotencyKeyReused({});
         if (handled._tag === "Duplicate" || handled.answer === null)
           return yield* Effect.die(new Error("a request was answered with nothing"));
@@ -43,7 +43,7 @@ export const handlers = HttpApiBuilder.group(
       get: ({ headers, params }) => Effect.map(owned(params.id, headers["x-customer-id"]), OrdersApi.toResource),
       cancel: Effect.fnUntraced(function* ({ headers, params }) {
         const { id, cancelPolicy } = yield* owned(params.id, headers["x-customer-id"]);
-        const handled = yield* Effect.mapError(orders.cancel(id, "user"), problemOf);
+        const handled = yield* told(orders.cancel(id, "user"));
         if (handled._tag !== "Answered" || handled.answer === null)
           return yield* Effect.die(new Error("a request was answered with nothing"));
         if (Result.isSuccess(handled.answer)) return OrdersApi.toCancelResult(handled.answer.success);
@@ -73,11 +73,22 @@ const traceparentOf = (request: HttpServerRequest.HttpServerRequest): string | n
   return header !== undefined && TRACEPARENT.test(header) ? header : null;
 };
 
-const problemOf = (failure: Mailbox.Failure): Problem.Overloaded | Problem.Unavailable | Problem.OutcomeUnknown => {
-  if (failure._tag === "MailboxFull") return new Problem.Overloaded({ detail: "too many requests are waiting" });
-  if (failure._tag === "StoreError" && failure.reason === "Unknown") return new Problem.OutcomeUnknown({});
-  return new Problem.Unavailable({});
-};
+/** What the caller hears when it could not be done. A request that is poisonous is a bug here, not an outage. */
+const told = <A>(
+  asked: Effect.Effect<A, Mailbox.Failure>,
+): Effect.Effect<A, Problem.Overloaded | Problem.Unavailable | Problem.OutcomeUnknown> =>
+  asked.pipe(
+    Effect.catch((failure): Effect.Effect<never, Problem.Overloaded | Problem.Unavailable | Problem.OutcomeUnknown> => {
+      switch (failure._tag) {
+        case "MailboxFull":
+          return Effect.fail(new Problem.Overloaded({ detail: "too many requests are waiting" }));
+        case "Poisoned":
+          return Effect.die(failure);
+        case "StoreError":
+          return Effect.fail(failure.reason === "Unknown" ? new Problem.OutcomeUnknown({}) : new Problem.Unavailable({}));
+      }
+    }),
+  );
 
 const detailOf = (rejection: Order.Rejection): string => {
   switch (rejection._tag) {

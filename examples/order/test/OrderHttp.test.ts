@@ -1,10 +1,26 @@
 import { NodeHttpServer } from "@effect/platform-node";
-import { Effect, Layer, References, Schema } from "effect";
+import { Effect, Layer, References, Result, Schema } from "effect";
 import { HttpBody, HttpClient, HttpClientRequest, HttpRouter } from "effect/http";
 import { describe, expect, it } from "vitest";
 import { Catalogue, CatalogueUnavailable } from "@example/catalog";
 import { HttpService } from "@example/contracts";
-import { MemoryBus, MemoryDatabase, MemoryStores, Money, OrderId, OrderStore, StoreError } from "@org/saga-core";
+import {
+  Aggregate,
+  Batch,
+  CustomerId,
+  Mailbox,
+  MemoryBus,
+  MemoryDatabase,
+  MemoryStores,
+  Money,
+  type Order,
+  OrderId,
+  OrderStore,
+  Quantity,
+  type SagaRunner,
+  Sku,
+  StoreError,
+} from "@org/saga-core";
 import { OrderHttp, OrderService } from "@example/order";
 
 const cart = { lines: [{ sku: "mug", quantity: 2 }], paymentMethod: "pm_success" };
@@ -40,13 +56,20 @@ const send = Effect.fnUntraced(function* ({
 interface Options {
   readonly settings?: Partial<OrderService.Settings>;
   readonly catalogue?: Layer.Layer<Catalogue>;
+  /** Stands in front of the service. */
+  readonly replaced?: Layer.Layer<OrderService.Orders, never, OrderService.Orders>;
   readonly orders?: (orders: OrderStore["Service"]) => OrderStore["Service"];
 }
 
 /** Runs the test against the service on memory stores, over real HTTP. */
 const withService = <A, E>(
-  test: (database: MemoryDatabase.Database) => Effect.Effect<A, E, HttpClient.HttpClient | OrderStore>,
-  { settings = { cancelWindowMillis: 60_000 }, catalogue = Catalogue.layer, orders = (store) => store }: Options = {},
+  test: (database: MemoryDatabase.Database) => Effect.Effect<A, E, HttpClient.HttpClient | OrderStore | OrderService.Orders>,
+  {
+    settings = { cancelWindowMillis: 60_000 },
+    catalogue = Catalogue.layer,
+    replaced = Layer.effect(OrderService.Orders, OrderService.Orders),
+    orders = (store) => store,
+  }: Options = {},
 ): Promise<A> =>
   Effect.runPromise(
     Effect.gen(function* () {
@@ -54,6 +77,7 @@ const withService = <A, E>(
       const stores = MemoryStores.layerOf(database);
       const wrapped = Layer.effect(OrderStore, Effect.map(OrderStore, orders)).pipe(Layer.provideMerge(stores));
       const app = HttpRouter.serve(HttpService.application(OrderHttp.routes, []), { disableLogger: true, disableListenLog: true }).pipe(
+        Layer.provideMerge(replaced),
         Layer.provide(OrderService.layer(settings)),
         Layer.provideMerge(NodeHttpServer.layerTest),
         Layer.provide([catalogue, MemoryBus.layer]),
@@ -291,4 +315,80 @@ describe("POST /api/v1/orders/{id}/cancel", () => {
         expect([answer.status, answer.body["code"]]).toEqual([404, "order_not_found"]);
       }),
     ));
+});
+
+const rejections: ReadonlyArray<readonly [Order.Rejection, string | null]> = [
+  [{ _tag: "TooManyLines", max: 100 }, "an order has at most 100 lines"],
+  [{ _tag: "EmptyOrder" }, "an order has at least one line"],
+  [{ _tag: "OrderExists", id: OrderId.make("order-1") }, "OrderExists"],
+  [{ _tag: "NothingCaptured" }, "NothingCaptured"],
+];
+
+/** An order service that answers every request with `answer`. */
+const answering = (answer: Effect.Effect<OrderService.Handled, Mailbox.Failure>) =>
+  Layer.effect(
+    OrderService.Orders,
+    Effect.map(OrderService.Orders, (orders) => ({ ...orders, place: () => answer, cancel: () => answer })),
+  );
+
+const answered = (rejection: Order.Rejection): OrderService.Handled => ({
+  _tag: "Answered",
+  answer: Result.fail(rejection),
+  repeated: false,
+});
+
+describe("what the order service could not do", () => {
+  it.each(rejections)("is told as a problem: %j", (rejection, detail) =>
+    withService(
+      () =>
+        Effect.gen(function* () {
+          const answer = yield* send({ body: cart });
+          expect([answer.status, answer.body["code"], answer.body["detail"]]).toEqual([422, "order_refused", detail]);
+        }),
+      { replaced: answering(Effect.succeed(answered(rejection))) },
+    ),
+  );
+
+  it.each([
+    ["too much waits", Effect.fail(new Mailbox.MailboxFull({ mailbox: "checkout", capacity: 1 })), 503, "overloaded"],
+    ["a bug poisons the request", Effect.fail(new Batch.Poisoned({ mailbox: "checkout", detail: "a bug" })), 500, "internal_error"],
+    ["it is answered with nothing", Effect.succeed<OrderService.Handled>({ _tag: "Duplicate" }), 500, "internal_error"],
+  ] as const)("is told when %s", (_, answer, status, code) =>
+    withService(
+      () =>
+        Effect.gen(function* () {
+          const told = yield* send({ body: cart });
+          expect([told.status, told.body["code"]]).toEqual([status, code]);
+        }),
+      { replaced: answering(answer) },
+    ),
+  );
+
+  it.each([
+    ["a refusal that a cancel cannot have", Effect.succeed(answered({ _tag: "EmptyOrder" }))],
+    ["nothing", Effect.succeed<OrderService.Handled>({ _tag: "Duplicate" })],
+  ] as const)("is a bug when a cancel is answered with %s", (_, answer) =>
+    withService(
+      (database) =>
+        Effect.gen(function* () {
+          const orders = yield* OrderService.Orders;
+          const placed = yield* orders.mailbox.submit(
+            Aggregate.request<SagaRunner.Command>("order-1", (now) => ({
+              _tag: "Place",
+              id: OrderId.make("order-1"),
+              customerId: CustomerId.make("ada"),
+              lines: [{ sku: Sku.make("mug"), name: "Mug", quantity: Quantity.make(1), unitPrice: Money.of(1, "EUR") }],
+              paymentMethod: "pm_success",
+              cancelPolicy: "createdOnly",
+              now,
+            })),
+          );
+          expect(placed._tag).toBe("Answered");
+          expect(database.orders.committed.size).toBe(1);
+          const told = yield* send({ path: "/api/v1/orders/order-1/cancel" });
+          expect([told.status, told.body["code"]]).toEqual([500, "internal_error"]);
+        }),
+      { replaced: answering(answer) },
+    ),
+  );
 });
