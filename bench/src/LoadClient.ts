@@ -88,7 +88,7 @@ const reader = (socket: Socket): (() => Promise<number>) => {
     if (end < 0) return;
     const head = buffered.toString("latin1", 0, end);
     const length = Number(/\r\ncontent-length: (\d+)/i.exec(head)?.[1] ?? Number.NaN);
-    if (Number.isNaN(length)) return waiting.reject(new Error("the response has no Content-Length"));
+    if (Number.isNaN(length)) return waiting.reject(new Error(`a response without Content-Length: ${head.split("\r\n", 1)[0] ?? ""}`));
     const total = end + HEAD_END.length + length;
     if (buffered.length < total) return;
     buffered = buffered.subarray(total);

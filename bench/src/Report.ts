@@ -15,7 +15,10 @@ export const median = (values: ReadonlyArray<number>): number => {
   return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 };
 
-export const spread = (values: ReadonlyArray<number>): readonly [number, number] => [round(Math.min(...values)), round(Math.max(...values))];
+export const spread = (values: ReadonlyArray<number>): readonly [number, number] => [
+  round(Math.min(...values)),
+  round(Math.max(...values)),
+];
 
 /** Two digits behind the point. */
 export const round = (value: number): number => Math.round(value * 100) / 100;
