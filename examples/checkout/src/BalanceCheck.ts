@@ -1,6 +1,15 @@
 /** Can the customer pay? Asked of the provider, changes nothing. A provider that is away makes the question come again. */
-import { Effect } from "effect";
-import { CheckoutMessages as M, type Message, Responder, StoreError } from "@org/saga-core";
+import { Effect, type Exit } from "effect";
+import {
+  type Batch,
+  CheckoutMessages as M,
+  type Inbox,
+  type Message,
+  type Outbox,
+  Responder,
+  StoreError,
+  type UnitOfWork,
+} from "@org/saga-core";
 import { PaymentProvider } from "@example/contracts";
 
 /** Questions under way at a time. */
@@ -21,7 +30,11 @@ const check = Effect.fnUntraced(function* (
   return [Responder.reply(balance ? M.BalanceSufficient : M.BalanceInsufficient, { orderId }, envelope)];
 });
 
-export const handle = Responder.handle({
-  name: "payment-balance",
-  respond: (envelopes: ReadonlyArray<Message.Envelope>) => Effect.forEach(envelopes, check, { concurrency: CHECKS_MAX }),
-});
+/** One exit a question, in order. */
+export const handle: (
+  envelopes: ReadonlyArray<Message.Envelope>,
+) => Effect.Effect<ReadonlyArray<Exit.Exit<unknown, Batch.Failure>>, never, PaymentProvider | UnitOfWork | Inbox | Outbox> =
+  Responder.handle({
+    name: "payment-balance",
+    respond: (envelopes: ReadonlyArray<Message.Envelope>) => Effect.forEach(envelopes, check, { concurrency: CHECKS_MAX }),
+  });

@@ -1,7 +1,8 @@
 /** The checkout service as a whole, as its settings want it, on whatever stores, bus and payment provider it is given. */
 import { Effect, Layer } from "effect";
-import { HttpService, type Operations, type ServiceConfig } from "@example/contracts";
-import { Outbox } from "@org/saga-core";
+import type { HttpServer, HttpServerError } from "effect/http";
+import { HttpService, type Operations, type PaymentProvider, type ServiceConfig } from "@example/contracts";
+import { type CommandHandler, type DeadLetters, type DocumentStore, type MessageBus, Outbox } from "@org/saga-core";
 import * as CheckoutService from "./CheckoutService.ts";
 import type * as CheckoutSettings from "./CheckoutSettings.ts";
 import * as PaymentWebhook from "./PaymentWebhook.ts";
@@ -29,7 +30,9 @@ const web = (settings: Settings) =>
     }),
   );
 
-export const layer = (settings: Settings) =>
+export type Ports = CommandHandler.Ports | DocumentStore | DeadLetters | MessageBus | PaymentProvider;
+
+export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
   Layer.merge(web(settings), CheckoutService.roles([...settings.roles].filter((role) => role !== "web"))).pipe(
     Layer.provide(CheckoutService.layer(paymentSettings(settings))),
   );

@@ -7,7 +7,7 @@
  */
 import { Clock, Effect, Layer, Option, type Redacted, Result, Schema } from "effect";
 import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http";
-import { Aggregate, OrderId } from "@org/saga-core";
+import { Aggregate, type Mailbox, OrderId } from "@org/saga-core";
 import { Problem, ProblemMiddleware, Webhook } from "@example/contracts";
 import { Payments } from "./CheckoutService.ts";
 import type * as Payment from "./Payment.ts";
@@ -25,9 +25,13 @@ const FINDINGS: { readonly [K in Webhook.EventType]: Payment.Finding } = {
 const decodeId = Schema.decodeUnknownOption(OrderId);
 
 /** Records an event; answers after the commit. */
-export const receive = Effect.fn("PaymentWebhook.receive")(function* ({ id, type, data }: Webhook.Event) {
+export const receive = Effect.fn("PaymentWebhook.receive")(function* ({
+  id,
+  type,
+  data,
+}: Webhook.Event): Effect.fn.Return<"Recorded" | "Mismatch" | "Foreign", Mailbox.Failure, Payments> {
   const orderId = decodeId(data.orderId);
-  if (Option.isNone(orderId)) return "Foreign" as const;
+  if (Option.isNone(orderId)) return "Foreign";
   const { mailbox } = yield* Payments;
   const command = (now: number): Payment.Command => ({
     _tag: "Report",
@@ -38,7 +42,7 @@ export const receive = Effect.fn("PaymentWebhook.receive")(function* ({ id, type
   });
   const idempotency = { scope: SCOPE, key: id, fingerprint: `${type} ${data.reference}` };
   const handled = yield* mailbox.submit(Aggregate.request(orderId.value, command, { idempotency }));
-  return handled._tag === "KeyReused" ? ("Mismatch" as const) : ("Recorded" as const);
+  return handled._tag === "KeyReused" ? "Mismatch" : "Recorded";
 });
 
 export const routes = (secrets: ReadonlyArray<Redacted.Redacted>): Layer.Layer<never, never, HttpRouter.HttpRouter | Payments> =>

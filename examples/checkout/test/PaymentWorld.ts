@@ -3,7 +3,7 @@
  * dies when, and which webhook comes late or twice. Once the draws are over, everything works.
  */
 import { Result } from "effect";
-import { CustomerId, Money, OrderId, StateMachine } from "@org/saga-core";
+import { CustomerId, type Decider, Money, OrderId, StateMachine } from "@org/saga-core";
 import { Payment, PaymentMessages, ProviderCalls } from "@example/checkout";
 import type { Outcome } from "@example/contracts";
 
@@ -13,7 +13,7 @@ export const terms: Payment.Terms = { customerId: CustomerId.make("ada"), amount
 export const policy: Payment.Policy = { authorizeDeadlineMillis: 500, captureDeadlineMillis: 500, retryMillis: { first: 50, max: 200 } };
 const CALL_LEASE_MS = 100;
 
-export const decider = Payment.make(policy);
+export const decider: Decider.Decider<Payment.Payment, Payment.Command, Payment.Event, Payment.Rejection> = Payment.make(policy);
 
 export const request = (_tag: "Authorize" | "Capture" | "Void" | "Refund", now: number, round = 1): Payment.Command => {
   const to: Payment.ReplyTo = { stepKey: `${orderId}:${_tag}:${round}`, saga: "checkout@1" };

@@ -1,7 +1,8 @@
 /** The fulfillment service as a whole, as its settings want it, on whatever stores and bus it is given. */
 import { Effect, Layer } from "effect";
+import type { HttpServer, HttpServerError } from "effect/http";
 import { HttpService, type Operations, type ServiceConfig } from "@example/contracts";
-import { Outbox } from "@org/saga-core";
+import { type CommandHandler, type DeadLetters, type DocumentStore, type MessageBus, Outbox } from "@org/saga-core";
 import * as FulfillmentService from "./FulfillmentService.ts";
 
 /** Its PostgreSQL schema. */
@@ -18,7 +19,9 @@ const web = (settings: Settings) =>
     }),
   );
 
-export const layer = (settings: Settings) =>
+export type Ports = CommandHandler.Ports | DocumentStore | DeadLetters | MessageBus;
+
+export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
   Layer.merge(web(settings), FulfillmentService.roles([...settings.roles].filter((role) => role !== "web"))).pipe(
     Layer.provide(FulfillmentService.layer()),
   );

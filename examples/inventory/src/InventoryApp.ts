@@ -1,8 +1,17 @@
 /** The inventory service as a whole, as its settings want it, on whatever stores, bus, stock engine and catalogue it is given. */
 import { Duration, Effect, Layer, Schedule } from "effect";
+import type { HttpServer, HttpServerError } from "effect/http";
 import { Catalogue } from "@example/catalog";
 import { HttpService, type Operations, type ServiceConfig } from "@example/contracts";
-import { Outbox, StockReservation } from "@org/saga-core";
+import {
+  type DeadLetters,
+  type IdempotencyKeys,
+  type Inbox,
+  type MessageBus,
+  Outbox,
+  StockReservation,
+  type UnitOfWork,
+} from "@org/saga-core";
 import * as InventoryHttp from "./InventoryHttp.ts";
 import * as InventoryService from "./InventoryService.ts";
 
@@ -36,5 +45,7 @@ const stocked = Layer.unwrap(
   ),
 );
 
-export const layer = (settings: Settings) =>
+export type Ports = UnitOfWork | Inbox | Outbox | IdempotencyKeys | DeadLetters | MessageBus | StockReservation | Catalogue;
+
+export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
   Layer.merge(web(settings), InventoryService.roles([...settings.roles].filter((role) => role !== "web"))).pipe(Layer.provide(stocked));

@@ -1,7 +1,9 @@
 /** The order service as a whole, as its settings want it, on whatever stores, bus and catalogue it is given. */
 import { Effect, Layer } from "effect";
+import type { HttpServer, HttpServerError } from "effect/http";
+import type { Catalogue } from "@example/catalog";
 import { HttpService, type Operations, type ServiceConfig } from "@example/contracts";
-import { Outbox } from "@org/saga-core";
+import { type CommandHandler, type DeadLetters, type MessageBus, type OrderStore, Outbox, type SagaStore } from "@org/saga-core";
 import * as OrderHttp from "./OrderHttp.ts";
 import * as OrderService from "./OrderService.ts";
 
@@ -30,7 +32,9 @@ const web = (settings: Settings) =>
     }),
   );
 
-export const layer = (settings: Settings) =>
+export type Ports = CommandHandler.Ports | OrderStore | SagaStore | DeadLetters | MessageBus | Catalogue;
+
+export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
   Layer.merge(web(settings), OrderService.roles([...settings.roles].filter((role) => role !== "web"))).pipe(
     Layer.provide(OrderService.layer(sagaSettings(settings))),
   );

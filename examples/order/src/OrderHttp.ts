@@ -4,15 +4,14 @@
  */
 import { createHash } from "node:crypto";
 import { Effect, Layer, Result } from "effect";
-import type { HttpServerRequest } from "effect/http";
+import type { HttpRouter, HttpServerRequest } from "effect/http";
 import { HttpApiBuilder } from "effect/http-api";
 import { type CustomerId, type IdempotencyKey, type Mailbox, MessageId, type Order, OrderId } from "@org/saga-core";
 import { Catalogue, Pricing } from "@example/catalog";
 import { HttpService, OrdersApi, Problem } from "@example/contracts";
 import { Orders } from "./OrderService.ts";
 
-/** The handlers, to be put under `OrdersApi`. */
-export const handlers = HttpApiBuilder.group(
+const handlers = HttpApiBuilder.group(
   OrdersApi.OrdersApi,
   "orders",
   Effect.fnUntraced(function* (group) {
@@ -56,7 +55,9 @@ export const handlers = HttpApiBuilder.group(
 );
 
 /** All routes of the order service. */
-export const routes = HttpService.routes(OrdersApi.OrdersApi).pipe(Layer.provide(handlers));
+export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | Orders | Catalogue | HttpService.Requirements> = HttpService.routes(
+  OrdersApi.OrdersApi,
+).pipe(Layer.provide(handlers));
 
 /** The same request has the same fingerprint, however its body is written. */
 const keyOf = (customerId: CustomerId, key: string, { lines, paymentMethod, cancelPolicy }: OrdersApi.PlaceOrder): IdempotencyKey => {
