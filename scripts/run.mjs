@@ -264,7 +264,14 @@ function entriesOf(cwd) {
   return Object.values(exports)
     .map((target) => target["@org/source"])
     .filter((file) => file?.endsWith(".ts"))
-    .map((file) => file.replace("./", ""));
+    .map((file) => file.replace("./", ""))
+    .flatMap((file) => (file.includes("*") ? modulesIn(cwd) : [file]));
+}
+
+/** Every module of a package that exports all of them, so that declarations of its users can name their types. */
+function modulesIn(cwd) {
+  const found = readdirSync(join(cwd, "src"), { recursive: true }).map((file) => `src/${file.replaceAll("\\", "/")}`);
+  return found.filter((file) => file.endsWith(".ts"));
 }
 
 /** The packed packages, as npm would serve them. */

@@ -41,7 +41,9 @@ const BACKGROUND = ["relay", "consumer", "worker"] as const;
 export const start = Effect.fn("Embedded.start")(function* ({ config, port, snapshots }: Settings) {
   const instance = yield* PgliteInstance.open({ snapshots });
   const bus = yield* MemoryBus.make();
-  yield* Effect.flatMap(MessageBus, (all) => all.ensureTopics(CheckoutMessages.catalogue.topics)).pipe(Effect.provide(MemoryBus.layerOf(bus)));
+  yield* Effect.flatMap(MessageBus, (all) => all.ensureTopics(CheckoutMessages.catalogue.topics)).pipe(
+    Effect.provide(MemoryBus.layerOf(bus)),
+  );
   // Shop and provider have to know each other's address before they start.
   const shopPort = port === 0 ? yield* Effect.promise(freePort) : port;
   const providerPort = yield* Effect.promise(freePort);

@@ -75,7 +75,7 @@ if (typeof flags === "string") {
   NodeRuntime.runMain(program, {
     disableErrorReporting: true,
     teardown: (exit, onExit) => {
-      if (Exit.isSuccess(exit)) return onExit(exit.value);
+      if (Exit.isSuccess(exit)) return onExit(Number(exit.value));
       if (!Cause.hasInterruptsOnly(exit.cause)) process.stderr.write(`${Cause.prettyErrors(exit.cause).join("\n")}\n`);
       onExit(ServiceMain.exitCode(exit));
     },
