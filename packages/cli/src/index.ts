@@ -1,6 +1,6 @@
 /** `@org/saga-cli`: the command line as a value (`Cli.run`), and the Mermaid text of a saga (`SagaDiagram.mermaid`). */
+export * as Brokers from "./Brokers.ts";
 export * as Cli from "./Cli.ts";
 export * as CliFailure from "./CliFailure.ts";
-export { Brokers } from "./Brokers.ts";
-export { Databases } from "./Databases.ts";
+export * as Databases from "./Databases.ts";
 export * as SagaDiagram from "./SagaDiagram.ts";

@@ -1,16 +1,18 @@
 /** docs/cli.md, run. */
 import { readFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import * as CliFailure from "../src/CliFailure.ts";
-import { open, type Shell } from "./Shell.ts";
+import { open, type Shell, SLOW_MS } from "./Shell.ts";
 
 const text = readFileSync(new URL("../../../docs/cli.md", import.meta.url), "utf8");
 const lines = [...text.matchAll(/^saga .+$/gm)].map(([line]) => line);
 
+vi.setConfig({ testTimeout: SLOW_MS });
+
 let shell: Shell;
 beforeAll(async () => {
   shell = await open();
-}, 60_000);
+}, SLOW_MS);
 afterAll(() => shell.close());
 
 describe("docs/cli.md", () => {

@@ -9,6 +9,7 @@ import {
   Money,
   Order,
   OrderId,
+  OrderStore,
   Outbox,
   Quantity,
   SagaRunner,
@@ -18,9 +19,9 @@ import {
   Aggregate,
 } from "@org/saga-core";
 import { PgStores } from "@org/saga-postgres";
-import { Effect, Layer } from "effect";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { open, type Shell } from "./Shell.ts";
+import { Effect, Layer, Result } from "effect";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { open, type Shell, SLOW_MS } from "./Shell.ts";
 
 const ID = OrderId.make("o-1");
 const NOW = Date.UTC(2026, 0, 2, 3, 4, 5);
@@ -53,6 +54,8 @@ const message = (id: string = randomUUID()): Message.Encoded => ({
   payload: JSON.stringify({ card: TOKEN }),
 });
 
+vi.setConfig({ testTimeout: SLOW_MS });
+
 let shell: Shell;
 const inSchema = <A, E>(schema: string, effect: Effect.Effect<A, E, PgStores.PgStores>): Promise<A> =>
   Effect.runPromise(Effect.provide(effect, Layer.provide(PgStores.layerClient, shell.client(schema))));
@@ -62,7 +65,7 @@ beforeAll(async () => {
   shell = await open();
   await shell.run(["migrate", "up", "--schema", "order", "--schema", "checkout"]);
   await inSchema("order", commit(SagaRunner.make(definition).save([{ key: ID, before: SagaRunner.initial, after: placed }])));
-}, 60_000);
+}, SLOW_MS);
 afterAll(() => shell.close());
 
 const look = async (...args: ReadonlyArray<string>) => {
@@ -106,6 +109,29 @@ describe("saga orders show", () => {
       expect(stdout).not.toContain(TOKEN);
       expect(stdout).not.toContain("\u001b");
     }
+  });
+
+  test("shows an order that has no checkout yet, why it ended, what is asked of it and what was paid", async () => {
+    const id = OrderId.make("o-early");
+    const [first] = Result.getOrThrow(Order.decide(null, { ...place(NOW), id }));
+    const order = first === undefined ? null : Order.evolve(null, first);
+    if (order === null) throw new Error("no order");
+    const ended: Order.Order = {
+      ...order,
+      status: "canceled",
+      reason: "canceledByUser",
+      cancelRequested: true,
+      paid: true,
+      history: [...order.history, { status: "canceled", at: NOW, reason: "canceledByUser" }],
+      version: 2,
+    };
+    await inSchema("order", commit(Effect.flatMap(OrderStore, (store) => store.save([{ before: null, after: ended }]))));
+    const { code, stdout } = await look("orders", "show", id, "--schema", "order");
+    expect(code).toBe(0);
+    expect(stdout).toContain("status    canceled: canceledByUser, cancel requested");
+    expect(stdout).toContain("300 EUR (minor units), paid");
+    expect(stdout).not.toContain("checkout v");
+    expect(JSON.parse((await look("orders", "show", id, "--schema", "order", "--json")).stdout)).toMatchObject({ id, saga: null });
   });
 
   test("looks into every schema that is named until it is found", async () => {

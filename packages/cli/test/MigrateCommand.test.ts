@@ -1,12 +1,14 @@
 import { PgMigrations } from "@org/saga-postgres";
 import { Effect } from "effect";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { open, type Shell } from "./Shell.ts";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { open, type Shell, SLOW_MS } from "./Shell.ts";
+
+vi.setConfig({ testTimeout: SLOW_MS });
 
 let shell: Shell;
 beforeAll(async () => {
   shell = await open();
-}, 60_000);
+}, SLOW_MS);
 afterAll(() => shell.close());
 
 const migrate = async (...args: ReadonlyArray<string>) => {

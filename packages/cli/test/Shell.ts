@@ -16,6 +16,9 @@ export interface Ran {
 
 export const VERSION = "1.2.3";
 
+/** Milliseconds that a test on an embedded database may take beside others on a busy machine. */
+export const SLOW_MS = 60_000;
+
 /** Output, collected. What a program writes is what these two methods get. */
 const recorder = (stdout: Array<string>, stderr: Array<string>): Console.Console => {
   const into =

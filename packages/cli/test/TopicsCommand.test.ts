@@ -1,6 +1,8 @@
 import { CheckoutMessages } from "@org/saga-core";
+import { freePort } from "@tools/servers";
 import { Layer } from "effect";
 import { describe, expect, test } from "vitest";
+import * as Brokers from "../src/Brokers.ts";
 import * as Databases from "../src/Databases.ts";
 import { deadBrokers, memoryBrokers, runWith } from "./Shell.ts";
 
@@ -70,5 +72,26 @@ describe("saga topics list", () => {
       stderr: "saga: Kafka: no broker answers",
     });
     expect((await runWith(services("Refused"), ["topics", "create"])).code).toBe(1);
+  });
+});
+
+describe("the broker of the environment", () => {
+  const services = Layer.merge(Databases.layer, Brokers.layer);
+  const topics = (env: Readonly<Record<string, string>>) => runWith(services, ["topics", "list", "--topic", "a.b"], env);
+
+  test.each([{}, { SAGA_KAFKA_BROKERS: " , " }])("that is not set (%j) is a usage error", async (env) => {
+    const { code, stderr } = await topics(env);
+    expect([code, stderr]).toEqual([2, "saga: SAGA_KAFKA_BROKERS is not set: host:port, separated by commas"]);
+  });
+
+  test("that is no list of addresses is a usage error, which does not repeat it", async () => {
+    const { code, stderr } = await topics({ SAGA_KAFKA_BROKERS: "127.0.0.1:9092,https://user:hunter2@kafka" });
+    expect([code, stderr]).toEqual([2, "saga: SAGA_KAFKA_BROKERS is not a list of host:port, separated by commas"]);
+  });
+
+  test("that does not answer ends the command with 4", async () => {
+    const { code, stdout, stderr } = await topics({ SAGA_KAFKA_BROKERS: `127.0.0.1:${await freePort()}`, SAGA_TOPIC_PREFIX: "x." });
+    expect([code, stdout]).toEqual([4, ""]);
+    expect(stderr).toMatch(/^saga: Kafka: no broker could be used/);
   });
 });

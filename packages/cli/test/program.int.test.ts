@@ -5,9 +5,12 @@ import { CheckoutMessages } from "@org/saga-core";
 import { PgConfig, PgMigrations, PoolDriver } from "@org/saga-postgres";
 import { freePort } from "@tools/servers";
 import { realServer } from "@tools/servers/testing";
-import { Effect } from "effect";
+import { Effect, Layer } from "effect";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import * as Brokers from "../src/Brokers.ts";
+import * as Databases from "../src/Databases.ts";
 import { saga } from "./Program.ts";
+import { runWith } from "./Shell.ts";
 
 const postgres = realServer("postgres") ?? "";
 const kafka = realServer("kafka") ?? [];
@@ -93,6 +96,15 @@ describe.runIf(kafka.length > 0)("the program on Kafka", () => {
     ]);
     expect(await saga(["topics", "list"], env)).toMatchObject({ code: 0, stderr: "" });
     expect(await saga(["topics", "create"], env)).toMatchObject({ code: 0, stdout: "every topic is there\n" });
+  });
+
+  test("does the same when it is run as a value", async () => {
+    const own = { ...env, SAGA_TOPIC_PREFIX: `${env.SAGA_TOPIC_PREFIX}value.` };
+    const topics = (...args: ReadonlyArray<string>) =>
+      runWith(Layer.merge(Databases.layer, Brokers.layer), ["topics", ...args, "--topic", "a.b"], own);
+    expect((await topics("list")).code).toBe(3);
+    expect(await topics("create")).toEqual({ code: 0, stdout: `${own.SAGA_TOPIC_PREFIX}a.b`, stderr: "" });
+    expect((await topics("list")).code).toBe(0);
   });
 
   test("creates topics of one's own", async () => {
