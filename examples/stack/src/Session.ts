@@ -13,13 +13,18 @@ export class Interrupted extends Error {}
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
+/** Sees to it that a folder goes even if this process is killed; what it returns takes that back. */
+export type FolderGuard = (folder: string) => () => void;
+
 export class Session {
   /** Whether nothing went wrong: then nobody needs its temporary folders any more. */
   isWell = false;
   readonly #endings: Array<() => Promise<unknown>> = [];
   readonly #interrupted: Promise<never>;
+  readonly #guard: FolderGuard;
 
-  constructor() {
+  constructor(guard: FolderGuard = () => () => undefined) {
+    this.#guard = guard;
     this.#interrupted = new Promise((_, reject) => {
       for (const signal of SIGNALS) process.on(signal, () => reject(new Interrupted(signal)));
     });
@@ -43,7 +48,9 @@ export class Session {
       return folder;
     }
     const folder = await mkdtemp(join(tmpdir(), `saga-${name}-`));
+    const release = this.#guard(folder);
     this.onEnd(async () => {
+      release();
       if (this.isWell) await rm(folder, { recursive: true, force: true });
       else process.stderr.write(`${name}: ${folder}\n`);
     });

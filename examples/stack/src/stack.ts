@@ -60,7 +60,7 @@ const real = async (command: Extract<StackCommand.StackCommand, { readonly _tag:
     complain(config.failure.message);
     return WRONG_USAGE;
   }
-  const session = new Session.Session();
+  const session = new Session.Session((folder) => protect({ folder }));
   try {
     const code = await run(command, config.success, session);
     session.isWell = code === OK;

@@ -3,15 +3,18 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { ServiceConfig } from "@example/contracts";
 import { protect } from "@tools/servers";
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as Provision from "../src/Provision.ts";
+import { type Ports, SERVICES } from "../src/RealStack.ts";
 import * as TestStack from "./TestStack.ts";
 
 const DEADLINE_MS = 120_000;
+const POLL_MS = 50;
 
 const MAIN = fileURLToPath(new URL("../src/stack.ts", import.meta.url));
 
@@ -45,18 +48,27 @@ class Program {
     });
     while (!this.output.includes(text)) {
       if (isOver) throw new Error(`it ended without saying "${text}":\n${this.output}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      await sleep(POLL_MS);
     }
   }
 }
 
 const sh = async (command: string): Promise<string> => (await promisify(execFile)("sh", ["-c", command])).stdout;
 
+/** Services that still listen. */
+const taken = async (ports: Ports): Promise<ReadonlyArray<string>> => {
+  const free = await Promise.all(SERVICES.map((service) => isFree(ports[service])));
+  return SERVICES.filter((_, index) => free[index] !== true);
+};
+
 const isFree = async (port: number): Promise<boolean> => {
-  const server = createServer();
-  server.listen(port, "127.0.0.1");
-  const free = await Promise.race([once(server, "listening").then(() => true), once(server, "error").then(() => false)]);
-  server.close();
+  const server = createServer().listen(port, "127.0.0.1");
+  // `once` fails with what the server says instead of "listening".
+  const free = await once(server, "listening").then(
+    () => true,
+    () => false,
+  );
+  if (free) await new Promise((resolve) => server.close(resolve));
   return free;
 };
 
@@ -77,25 +89,28 @@ const servers = TestStack.addresses();
 describe.runIf(servers !== null)("npm run stack -- --real", () => {
   const name = `saga-cli-${randomBytes(4).toString("hex")}`;
   const database = name.replaceAll("-", "_");
+  let ports: Ports;
+  let settings: NodeJS.ProcessEnv = {};
   let remove = async (): Promise<void> => undefined;
 
   afterAll(() => remove(), DEADLINE_MS);
 
-  it("shows the flows, serves, takes requests as they are printed, and ends with nothing left", { timeout: DEADLINE_MS }, async () => {
+  beforeAll(async () => {
     if (servers === null) return;
-    const ports = await TestStack.freePorts();
+    ports = await TestStack.freePorts();
     const postgresUrl = Provision.databaseUrl(servers.postgresUrl, database);
     remove = () => TestStack.removeFrom(servers, { postgresUrl, topicPrefix: `${name}.`, redisPrefix: `${name}:` });
-    const settings: NodeJS.ProcessEnv = {
+    settings = {
       SAGA_PG_URL: postgresUrl,
       SAGA_REDIS_URL: servers.redisUrl,
       SAGA_KAFKA_BROKERS: servers.kafkaBrokers.join(","),
       SAGA_TOPIC_PREFIX: `${name}.`,
       SAGA_REDIS_PREFIX: `${name}:`,
+      ...Object.fromEntries(SERVICES.map((service) => [ServiceConfig.ports[service].variable, String(ports[service])])),
     };
-    for (const [service, { variable }] of Object.entries(ServiceConfig.ports)) {
-      settings[variable] = String(Object.entries(ports).find(([other]) => other === service)?.[1]);
-    }
+  });
+
+  it("shows the flows, serves, takes requests as they are printed, and ends with nothing left", { timeout: DEADLINE_MS }, async () => {
     const program = new Program(["--real"], settings);
     await program.says("Ctrl-C");
     expect(program.output).toContain("7 of 7 flows ended as they should");
@@ -113,6 +128,14 @@ describe.runIf(servers !== null)("npm run stack -- --real", () => {
 
     program.child.kill("SIGINT");
     expect(await program.ended).toBe(0);
-    for (const port of Object.values(ports)) expect(await isFree(port)).toBe(true);
+    expect(await taken(ports)).toEqual([]);
+  });
+
+  it("leaves nothing behind when it is killed", { timeout: DEADLINE_MS }, async () => {
+    const program = new Program(["--real", "--once"], settings);
+    await program.says("The flows of an order");
+    program.child.kill("SIGKILL");
+    await program.ended;
+    while ((await taken(ports)).length > 0) await sleep(POLL_MS);
   });
 });
