@@ -7,7 +7,7 @@
  * It is not exactly once, and it uses no Kafka transactions: the inbox makes a delivery effectively once.
  */
 import { MessageBus } from "@org/saga-core";
-import { Effect, Layer, type Scope } from "effect";
+import { type Config, Effect, Layer, type Scope } from "effect";
 import * as KafkaClient from "./KafkaClient.ts";
 import * as KafkaConfig from "./KafkaConfig.ts";
 import * as KafkaConsumer from "./KafkaConsumer.ts";
@@ -34,4 +34,7 @@ export const layer = (options: KafkaConfig.Options): Layer.Layer<MessageBus> =>
   layerClient.pipe(Layer.provide(KafkaClient.layer), Layer.provide(KafkaConfig.layer(options)));
 
 /** From the environment: see `KafkaConfig.layerConfig`. */
-export const layerConfig = layerClient.pipe(Layer.provide(KafkaClient.layer), Layer.provide(KafkaConfig.layerConfig));
+export const layerConfig: Layer.Layer<MessageBus, Config.ConfigError> = layerClient.pipe(
+  Layer.provide(KafkaClient.layer),
+  Layer.provide(KafkaConfig.layerConfig),
+);

@@ -13,7 +13,7 @@
  */
 import type { BusError, Subscription } from "@org/saga-core";
 import { Deferred, Duration, Effect, Exit, FiberSet, type Scope } from "effect";
-import type { Consumer } from "kafkajs";
+import type { Consumer, EachBatchHandler } from "kafkajs";
 import { attempt, type Client, RETRY, topicOf } from "./KafkaClient.ts";
 import { classify, type KafkaError, toBusError } from "./KafkaError.ts";
 import * as PartitionWork from "./PartitionWork.ts";
@@ -78,9 +78,19 @@ const session = Effect.fnUntraced(function* <E, R>(
   // A handler that was interrupted, not by us, or that broke this code: the session ends as it did.
   const ended = (exit: Exit.Exit<PartitionWork.Outcome>): Effect.Effect<void> =>
     Effect.sync(() => void (Exit.isFailure(exit) && Deferred.doneUnsafe(lost, Exit.failCause(exit.cause))));
+  let isClosing = false;
+  const eachBatch: EachBatchHandler = async (payload) => {
+    if (isClosing) return;
+    const outcome = await start(Effect.onExit(work(payload), ended)).catch(() => null);
+    // The driver reads its own errors: they say whether to join again.
+    if (outcome?._tag === "Left") throw outcome.cause;
+  };
   let pending: Promise<unknown> = Promise.resolve();
   const step = (run: () => Promise<unknown>): Effect.Effect<unknown, KafkaError> => attempt(OPERATION, () => (pending = run()));
-  yield* Effect.addFinalizer(() => closing(consumer, pending, fibers));
+  yield* Effect.addFinalizer(() => {
+    isClosing = true;
+    return closing(consumer, pending, fibers);
+  });
   yield* step(() => consumer.connect());
   yield* step(() => consumer.subscribe({ topics, fromBeginning: true }));
   yield* step(() =>
@@ -88,12 +98,7 @@ const session = Effect.fnUntraced(function* <E, R>(
       autoCommit: false,
       eachBatchAutoResolve: false,
       partitionsConsumedConcurrently: settings.concurrency,
-      eachBatch: (payload) =>
-        start(Effect.onExit(work(payload), ended)).then(
-          // The driver reads its own errors: they say whether to join again.
-          (outcome) => (outcome._tag === "Left" ? Promise.reject(outcome.cause) : undefined),
-          () => undefined,
-        ),
+      eachBatch,
     }),
   );
   return yield* Deferred.await(lost);
@@ -105,10 +110,11 @@ const session = Effect.fnUntraced(function* <E, R>(
  */
 const closing = (consumer: Consumer, pending: Promise<unknown>, fibers: FiberSet.FiberSet<unknown, unknown>): Effect.Effect<void> =>
   Effect.gen(function* () {
-    const settled = pending.catch(() => undefined);
-    const stopped = settled.then(() => consumer.stop());
+    const ignored = (): undefined => undefined;
+    const settled = pending.catch(ignored);
+    const stopped = settled.then(() => consumer.stop()).catch(ignored);
     yield* FiberSet.clear(fibers);
-    const disconnected = stopped.then(() => consumer.disconnect()).catch(() => undefined);
+    const disconnected = stopped.then(() => consumer.disconnect()).catch(ignored);
     yield* Effect.timeoutOrElse(
       Effect.promise(() => disconnected),
       { duration: Duration.millis(CLOSE_TIMEOUT_MS), orElse: () => Effect.void },

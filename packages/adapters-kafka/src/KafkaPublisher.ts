@@ -8,7 +8,7 @@
  * The idempotent producer is not used: it would spare the log some duplicates of a retry, not those of a caller that
  * publishes again, and kafkajs never recovers from a lost sequence. Correctness rests on the inbox.
  */
-import type { Message, PublishVerdict } from "@org/saga-core";
+import { Limits, type Message, type PublishVerdict } from "@org/saga-core";
 import { Duration, Effect, type Scope } from "effect";
 import { Partitioners, type Message as DriverMessage, type Producer, type RecordMetadata } from "kafkajs";
 import * as CloudEvents from "./CloudEvents.ts";
@@ -130,9 +130,11 @@ interface Item {
 const itemOf = (client: Client, message: Message.Encoded): Effect.Effect<Item> => {
   const outgoing = CloudEvents.encode(message, client.settings.source);
   const bytes = bytesOf(outgoing);
+  // Above the domain's bound no consumer of ours would read it.
+  const isTooLarge = bytes > client.settings.requestBytesMax || message.payload.length > Limits.MESSAGE_BYTES_MAX;
   const record: DriverMessage = { key: outgoing.key, value: outgoing.value, headers: { ...outgoing.headers } };
   return topicOf(client, OPERATION, message.topic).pipe(
-    Effect.map((topic) => ({ topic, record, bytes, problem: bytes > client.settings.requestBytesMax ? "too large" : null })),
+    Effect.map((topic) => ({ topic, record, bytes, problem: isTooLarge ? "too large" : null })),
     Effect.catch((error) => Effect.succeed({ topic: message.topic, record, bytes, problem: error.message })),
   );
 };
