@@ -103,20 +103,6 @@ export class RealStack {
   }
 }
 
-/** Database, tables and topics, then every service, ready. Nothing runs if that fails. */
-export const start = async (options: Options): Promise<RealStack> => {
-  const stack = new RealStack(options);
-  await stack.provision();
-  stack.start();
-  try {
-    await stack.ready();
-  } catch (error) {
-    await stack.stop();
-    throw error;
-  }
-  return stack;
-};
-
 const urlsOf = (ports: Ports): Readonly<Record<ServiceConfig.ServiceName, string>> => {
   const url = (service: ServiceConfig.ServiceName): string => `http://${HOST}:${ports[service]}`;
   return {
@@ -144,6 +130,6 @@ const environment = (options: Options, postgresUrl: string, urls: RealStack["url
     PAYMENT_PROVIDER_URL: urls["payment-provider"],
     PAYMENT_WEBHOOK_URL: `${urls.checkout}/api/v1/webhooks/payments`,
   };
-  const listen = SERVICES.map((service) => [ServiceConfig.ports[service].variable, String(ports[service])]);
+  const listen = SERVICES.map((service) => [ServiceConfig.ports[service].variable, String(ports[service])] as const);
   return { ...own, ...Object.fromEntries(listen), ...env };
 };

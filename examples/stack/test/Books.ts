@@ -86,7 +86,7 @@ export class Books {
       const query = new URLSearchParams(
         orders.slice(from, from + ProviderApi.LEDGER_ORDERS_MAX).map(({ id }) => ["orderId", id] satisfies [string, string]),
       );
-      const response = await fetch(`${this.#stack.urls["payment-provider"]}/v1/ledger?${query}`);
+      const response = await fetch(`${this.#stack.urls["payment-provider"]}/v1/ledger?${query.toString()}`);
       if (!response.ok) throw new Error(`the provider's ledger answers ${response.status}`);
       for (const entry of decodeLedger(await response.json())) ledger.set(entry.orderId, entry);
     }
