@@ -1,6 +1,6 @@
 /**
  * The whole shop in a simulated world: every service exactly as it runs, over memory adapters that outlive its processes.
- * Processes crash at fault points and come back; the broker delivers twice; the way to the payment provider loses requests,
+ * Processes crash at fault points and come back; the broker delivers twice, goes back, and lets partitions overtake each other; the way to the payment provider loses requests,
  * answers and webhooks; buyers repeat and cancel. All of it drawn from the seed.
  */
 import { Clock, Context, Duration, Effect, Layer, Random } from "effect";
@@ -39,7 +39,14 @@ export interface Shop {
 
 export const make = (faultsUntil: number) =>
   Effect.gen(function* (): Effect.fn.Return<Shop> {
-    const broker = yield* MemoryBus.make({ duplicate: 0.1 });
+    const broker = yield* MemoryBus.make({
+      duplicate: 0.1,
+      rewind: 0.1,
+      delay: 0.1,
+      delayMaxMillis: 2_000,
+      shuffle: 0.3,
+      until: faultsUntil,
+    });
     for (const topic of CheckoutMessages.catalogue.topics) broker.ensure(topic);
     return {
       databases: {
