@@ -44,9 +44,8 @@ export const dropDatabase = async (url: string): Promise<void> => {
 
 /** Brings every schema up to date. */
 export const migrate = async (url: string): Promise<void> => {
-  for (const schema of SCHEMAS) {
-    await Effect.runPromise(PgMigrations.up().pipe(Effect.provide(PgClient.layer({ url, schema, poolSize: 1 }))));
-  }
+  const up = (schema: string) => PgMigrations.up().pipe(Effect.provide(PgClient.layer({ url, schema, poolSize: 1 })));
+  await Effect.runPromise(Effect.forEach(SCHEMAS, up, { concurrency: "unbounded", discard: true }));
 };
 
 const createTopics = ({ kafkaBrokers, topicPrefix }: Target): Promise<void> =>

@@ -51,17 +51,16 @@ export const SERVICES: ReadonlyArray<ServiceConfig.ServiceName> = [
 export class RealStack {
   readonly postgresUrl: string;
   readonly urls: Readonly<Record<ServiceConfig.ServiceName, string>>;
-  readonly processes: ReadonlyMap<ServiceConfig.ServiceName, ServiceProcess>;
+  readonly processes: Readonly<Record<ServiceConfig.ServiceName, ServiceProcess>>;
   readonly options: Options;
 
   constructor(options: Options) {
     this.options = options;
     this.postgresUrl = Provision.databaseUrl(options.servers.postgresUrl, options.database);
-    this.urls = urlsOf(options.ports);
+    this.urls = perService((service) => `http://${HOST}:${options.ports[service]}`);
     const env = environment(options, this.postgresUrl, this.urls);
-    this.processes = new Map(
-      SERVICES.map((service) => [
-        service,
+    this.processes = perService(
+      (service) =>
         new ServiceProcess({
           service,
           env,
@@ -69,7 +68,6 @@ export class RealStack {
           logFile: options.logFolder === null ? null : join(options.logFolder, `${service}.log`),
           guard: options.guard,
         }),
-      ]),
     );
   }
 
@@ -81,40 +79,29 @@ export class RealStack {
 
   /** Starts what does not run, and waits for nothing. */
   start(): void {
-    for (const service of this.processes.values()) service.start();
+    for (const service of SERVICES) this.processes[service].start();
   }
 
   /** When every service says so. */
   async ready(): Promise<void> {
-    await Promise.all([...this.processes.values()].map((service) => service.ready()));
+    await Promise.all(SERVICES.map((service) => this.processes[service].ready()));
   }
 
-  /** The process of a service. */
-  service(name: ServiceConfig.ServiceName): ServiceProcess {
-    const found = this.processes.get(name);
-    if (found === undefined) throw new Error(`no service ${name}`);
-    return found;
-  }
-
-  /** Ends every service that runs, all at once; how each ended: its exit code, null if it had to be killed or did not run. */
-  async stop(): Promise<ReadonlyMap<ServiceConfig.ServiceName, number | null>> {
-    const codes = await Promise.all([...this.processes].map(async ([name, service]) => [name, await service.stop()] as const));
-    return new Map(codes);
+  /** Ends every service that runs, all at once. */
+  async stop(): Promise<void> {
+    await Promise.all(SERVICES.map((service) => this.processes[service].stop()));
   }
 }
 
-const urlsOf = (ports: Ports): Readonly<Record<ServiceConfig.ServiceName, string>> => {
-  const url = (service: ServiceConfig.ServiceName): string => `http://${HOST}:${ports[service]}`;
-  return {
-    order: url("order"),
-    checkout: url("checkout"),
-    inventory: url("inventory"),
-    catalog: url("catalog"),
-    fulfillment: url("fulfillment"),
-    notification: url("notification"),
-    "payment-provider": url("payment-provider"),
-  };
-};
+export const perService = <A>(of: (service: ServiceConfig.ServiceName) => A): Readonly<Record<ServiceConfig.ServiceName, A>> => ({
+  order: of("order"),
+  checkout: of("checkout"),
+  inventory: of("inventory"),
+  catalog: of("catalog"),
+  fulfillment: of("fulfillment"),
+  notification: of("notification"),
+  "payment-provider": of("payment-provider"),
+});
 
 /** The same for every service: each takes what is its own. */
 const environment = (options: Options, postgresUrl: string, urls: RealStack["urls"]): Readonly<Record<string, string>> => {

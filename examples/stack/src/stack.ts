@@ -99,10 +99,10 @@ const run = async (
     guard: (pid) => protect({ pid }),
   });
   session.onEnd(() => stack.stop());
-  stack.start();
   await session.untilAsked(stack.provision());
+  stack.start();
   await session.untilAsked(stack.ready());
-  for (const [name, { pid, url }] of stack.processes) say(`  ${name.padEnd(17)} ${url}  (process ${pid ?? "?"})`);
+  for (const name of SERVICES) say(`  ${name.padEnd(17)} ${stack.urls[name]}  (process ${stack.processes[name].pid ?? "?"})`);
 
   say("\nThe flows of an order:");
   const id = flowsRun();

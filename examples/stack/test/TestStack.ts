@@ -6,13 +6,12 @@ import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ServiceConfig } from "@example/contracts";
 import { freePort, protect } from "@tools/servers";
 import { realServer } from "@tools/servers/testing";
 import { Redis } from "ioredis";
 import { Kafka, logLevel } from "kafkajs";
 import * as Provision from "../src/Provision.ts";
-import { type Addresses, type Options, type Ports, RealStack, SERVICES } from "../src/RealStack.ts";
+import { type Addresses, type Options, type Ports, perService, RealStack, SERVICES } from "../src/RealStack.ts";
 
 /** Keys looked at in one step of a scan. */
 const SCAN_COUNT = 1_000;
@@ -73,18 +72,8 @@ export const removeFrom = async (
 };
 
 export const freePorts = async (): Promise<Ports> => {
-  const ports = await Promise.all(SERVICES.map(async (service) => [service, await freePort()] as const));
-  const found = new Map(ports);
-  const portOf = (service: ServiceConfig.ServiceName): number => found.get(service) ?? 0;
-  return {
-    order: portOf("order"),
-    checkout: portOf("checkout"),
-    inventory: portOf("inventory"),
-    catalog: portOf("catalog"),
-    fulfillment: portOf("fulfillment"),
-    notification: portOf("notification"),
-    "payment-provider": portOf("payment-provider"),
-  };
+  const found = new Map(await Promise.all(SERVICES.map(async (service) => [service, await freePort()] as const)));
+  return perService((service) => found.get(service) ?? 0);
 };
 
 const removeTopics = async ({ kafkaBrokers }: Addresses, prefix: string): Promise<void> => {

@@ -101,7 +101,7 @@ describe.runIf(servers !== null)("the shop on real servers", () => {
   });
 
   it.each(VICTIMS)("brings every order to its right end when %s is killed in the middle", { timeout: DEADLINE_MS }, async (name) => {
-    const victim = own.stack.service(name);
+    const victim = own.stack.processes[name];
     const loaded = load(COPIES);
     await books.untilUnderWay(UNDER_WAY, loaded);
     await victim.kill();
@@ -121,7 +121,7 @@ describe.runIf(servers !== null)("the shop on real servers", () => {
     const codes = new Map<string, number | null>();
     try {
       for (const name of VICTIMS) {
-        const service = own.stack.service(name);
+        const service = own.stack.processes[name];
         await books.untilUnderWay(1, rolling);
         codes.set(name, await service.stop());
         service.start();

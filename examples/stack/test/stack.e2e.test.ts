@@ -18,6 +18,9 @@ const POLL_MS = 50;
 
 const MAIN = fileURLToPath(new URL("../src/stack.ts", import.meta.url));
 
+/** A payment that is never answered is waited for as long as a demonstration can bear. */
+const IMPATIENT = { PAYMENT_CALL_TIMEOUT_MS: "1000", PAYMENT_DEADLINE_MS: "2500" };
+
 class Program {
   readonly child: ChildProcess;
   readonly ended: Promise<number | null>;
@@ -106,6 +109,7 @@ describe.runIf(servers !== null)("npm run stack -- --real", () => {
       SAGA_KAFKA_BROKERS: servers.kafkaBrokers.join(","),
       SAGA_TOPIC_PREFIX: `${name}.`,
       SAGA_REDIS_PREFIX: `${name}:`,
+      ...IMPATIENT,
       ...Object.fromEntries(SERVICES.map((service) => [ServiceConfig.ports[service].variable, String(ports[service])])),
     };
   });
