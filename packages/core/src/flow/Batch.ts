@@ -3,10 +3,11 @@
  *
  * - `Contention` and `Unavailable`: nobody's fault. The whole batch is run again, for a while; it is never split.
  * - `Refused`, `Misuse` or a defect: some item's fault. The batch is split, in order, until that item stands alone.
- * - `Unknown`: it may have happened. Everyone in the batch is told; nothing is run again.
+ * - `Unknown`: it may have happened. Everyone in the batch is told; nothing is run again. A run that was interrupted from
+ *   within is one.
  */
-import { Cause, Duration, Effect, Exit, Metric, Schema } from "effect";
-import type { StoreError } from "../ports/StoreError.ts";
+import { Cause, Clock, Duration, Effect, Exit, Metric, Schema } from "effect";
+import { StoreError } from "../ports/StoreError.ts";
 
 /** The item itself made its batch fail, alone: a defect in a decision, or a write that the store refuses for good. */
 export class Poisoned extends Schema.TaggedError<Poisoned>()("Poisoned", {
@@ -20,7 +21,7 @@ export class Poisoned extends Schema.TaggedError<Poisoned>()("Poisoned", {
 
 export type Failure = Poisoned | StoreError;
 
-/** How long a batch is run again while the store is away or busy, in milliseconds, before its callers are told. */
+/** How long a batch is run again while the store is away or busy, in milliseconds, before its callers are told. The last run may take longer. */
 export const RETRY_FOR_MS = 10_000;
 
 const retries = Metric.counter("saga_mailbox_retries_total", { description: "Batches run again", incremental: true });
@@ -39,7 +40,6 @@ export const isolate = <I, A, R>(
       {
         onSuccess: (answers) => Effect.succeed(items.map((_, index) => answerOf(name, answers, index))),
         onFailure: (cause) => {
-          if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt;
           const verdict = judge(name, cause);
           if (verdict._tag !== "Poisoned" || items.length === 1) return Effect.succeed(items.map(() => Exit.fail(verdict)));
           const half = Math.ceil(items.length / 2);
@@ -59,20 +59,25 @@ const answerOf = <A>(name: string, answers: ReadonlyArray<A>, index: number): Ex
 const RETRY_PAUSE_MS = 10;
 const RETRY_PAUSE_MAX_MS = 1_000;
 
-/** Runs again what may succeed later and cannot have happened, for `RETRY_FOR_MS` of waiting. */
+/** Runs again what may succeed later and cannot have happened. Time spent in a run counts: an attempt to connect may take seconds. */
 const retried = <A, R>(run: Effect.Effect<A, StoreError, R>, name: string): Effect.Effect<A, StoreError, R> => {
-  const go = (waited: number, pause: number): Effect.Effect<A, StoreError, R> =>
+  const again = (error: StoreError, end: number, pause: number): Effect.Effect<A, StoreError, R> =>
+    Effect.flatMap(Clock.currentTimeMillis, (now) =>
+      now >= end
+        ? Effect.fail(error)
+        : Effect.logDebug(`${name}: ${error.message}; running the batch again in ${pause} ms`).pipe(
+            Effect.andThen(Metric.update(retries, 1)),
+            Effect.andThen(Effect.sleep(Duration.millis(pause))),
+            Effect.andThen(Effect.suspend(() => go(end, Math.min(pause * 2, RETRY_PAUSE_MAX_MS)))),
+          ),
+    );
+  const go = (end: number, pause: number): Effect.Effect<A, StoreError, R> =>
     Effect.catchIf(
       run,
-      (error) => error.isRetryable && waited < RETRY_FOR_MS,
-      (error) =>
-        Effect.logDebug(`${name}: ${error.message}; running the batch again in ${pause} ms`).pipe(
-          Effect.andThen(Metric.update(retries, 1)),
-          Effect.andThen(Effect.sleep(Duration.millis(pause))),
-          Effect.andThen(Effect.suspend(() => go(waited + pause, Math.min(pause * 2, RETRY_PAUSE_MAX_MS)))),
-        ),
+      (error) => error.isRetryable,
+      (error) => again(error, end, pause),
     );
-  return go(0, RETRY_PAUSE_MS);
+  return Effect.flatMap(Clock.currentTimeMillis, (now) => go(now + RETRY_FOR_MS, RETRY_PAUSE_MS));
 };
 
 /** Is it the item's fault? A defect or a refused write is; an outage never is. */
@@ -83,6 +88,9 @@ const judge = (mailbox: string, cause: Cause.Cause<StoreError>): Poisoned | Stor
       return error.reason === "Refused" || error.reason === "Misuse" ? new Poisoned({ mailbox, detail: error.message }) : error;
     }
   }
+  // By whom? Not by whoever ends this fiber: that runs no handler. It may have committed before.
+  if (Cause.hasInterruptsOnly(cause))
+    return new StoreError({ reason: "Unknown", operation: `${mailbox}.run`, message: "it was interrupted" });
   const defect = Cause.squash(cause);
   return new Poisoned({ mailbox, detail: defect instanceof Error ? defect.message : "a defect" });
 };

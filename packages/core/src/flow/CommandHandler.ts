@@ -101,34 +101,50 @@ const admitMessages = Effect.fnUntraced(function* <S, C, A, R>(
   }
 });
 
+/** A request with an idempotency key, and where it stands in its batch. */
+interface Claim {
+  readonly key: IdempotencyKey;
+  readonly index: number;
+}
+
+const claimName = ({ key }: Claim): string => `${key.scope}\n${key.key}`;
+
 /** Claims idempotency keys; returns the inputs that repeat an earlier one of this very batch, and which one. */
 const claimKeys = Effect.fnUntraced(function* <S, C, A, R>(
   aggregate: Aggregate<S, C, A, R>,
   inputs: ReadonlyArray<Input<C>>,
   outcomes: Array<Handled<A> | undefined>,
 ) {
-  const firsts = new Map<string, { readonly key: IdempotencyKey; readonly index: number }>();
-  const followers: Array<{ readonly index: number; readonly first: number }> = [];
-  for (const [index, input] of inputs.entries()) {
-    if (input._tag !== "Request" || input.idempotency === null) continue;
-    const key = input.idempotency;
-    const first = firsts.get(`${key.scope}\n${key.key}`);
-    if (first === undefined) firsts.set(`${key.scope}\n${key.key}`, { key, index });
-    else if (first.key.fingerprint === key.fingerprint) followers.push({ index, first: first.index });
-    else outcomes[index] = { _tag: "KeyReused" };
-  }
   const repeats = new Map<number, number>();
-  if (firsts.size === 0) return repeats;
-  const claims = [...firsts.values()];
-  const idempotency = yield* IdempotencyKeys;
-  const verdicts = yield* idempotency.claim(claims.map(({ key }) => key));
-  for (const [position, { index }] of claims.entries()) {
-    const verdict = verdicts[position];
-    if (verdict?._tag === "Mismatch") outcomes[index] = { _tag: "KeyReused" };
-    if (verdict?._tag === "Repeated")
-      outcomes[index] = { _tag: "Answered", answer: aggregate.decodeAnswer(verdict.answer), repeated: true };
+  let open = inputs.flatMap((input, index): ReadonlyArray<Claim> =>
+    input._tag === "Request" && input.idempotency !== null ? [{ key: input.idempotency, index }] : [],
+  );
+  while (open.length > 0) {
+    const idempotency = yield* IdempotencyKeys;
+    const firsts = new Map<string, Claim>();
+    for (const each of open) if (!firsts.has(claimName(each))) firsts.set(claimName(each), each);
+    const claims = [...firsts.values()];
+    const verdicts = yield* idempotency.claim(claims.map(({ key }) => key));
+    const taken = new Set<string>();
+    for (const [position, each] of claims.entries()) {
+      const verdict = verdicts[position];
+      if (verdict?._tag === "Repeated")
+        outcomes[each.index] = { _tag: "Answered", answer: aggregate.decodeAnswer(verdict.answer), repeated: true };
+      if (verdict?._tag !== "Mismatch") continue;
+      outcomes[each.index] = { _tag: "KeyReused" };
+      taken.add(claimName(each));
+    }
+    const others: Array<Claim> = [];
+    for (const each of open) {
+      const first = firsts.get(claimName(each));
+      if (first === undefined || first === each) continue;
+      if (first.key.fingerprint === each.key.fingerprint) repeats.set(each.index, first.index);
+      // Another batch's request has the key, and this may be its repetition, whoever asked before it here.
+      else if (taken.has(claimName(each))) others.push(each);
+      else outcomes[each.index] = { _tag: "KeyReused" };
+    }
+    open = others;
   }
-  for (const { index, first } of followers) repeats.set(index, first);
   return repeats;
 });
 

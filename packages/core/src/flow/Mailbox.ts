@@ -5,10 +5,11 @@
  *   before it were running, up to `batchMax`.
  * - Items of one key never run in two batches at a time, and run in the order they came.
  * - Bounded: above `capacity` waiting items, `submit` fails at once with `MailboxFull` and nothing happens.
+ * - Nobody waits for ever: what a closed mailbox had not begun fails with `Unavailable`, what it was running with `Unknown`.
  * - One poisonous item fails alone, an outage fails nobody's neighbour: see `Batch`.
  */
-import { Deferred, Effect, type Exit, Latch, Metric, Schema, type Scope } from "effect";
-import type { StoreError } from "../ports/StoreError.ts";
+import { Deferred, Effect, Exit, Latch, Metric, Schema, type Scope } from "effect";
+import { StoreError } from "../ports/StoreError.ts";
 import * as Batch from "./Batch.ts";
 
 export class MailboxFull extends Schema.TaggedError<MailboxFull>()("MailboxFull", {
@@ -84,13 +85,31 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
     return batch;
   };
 
+  const failAll = (entries: ReadonlyArray<Entry<I, A>>, reason: "Unavailable" | "Unknown"): void => {
+    const exit = Exit.fail(new StoreError({ reason, operation: `${name}.submit`, message: `${name} was closed` }));
+    for (const entry of entries) Deferred.doneUnsafe(entry.done, exit);
+  };
+
+  let isClosed = false;
   const put = (entries: ReadonlyArray<Entry<I, A>>): void => {
+    if (isClosed) return failAll(entries, "Unavailable");
     for (const entry of entries) waiting.push(entry);
     work.openUnsafe();
   };
 
+  // Runs after the loops have ended.
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      isClosed = true;
+      failAll(waiting, "Unavailable");
+      waiting = [];
+    }),
+  );
+
   const release = (batch: ReadonlyArray<Entry<I, A>>) =>
     Effect.sync(() => {
+      // Those that were answered keep their answer.
+      failAll(batch, "Unknown");
       for (const entry of batch) busy.delete(entry.key);
       if (waiting.length > 0) work.openUnsafe();
     });

@@ -2,7 +2,7 @@
  * Publishes the outbox: shard by shard, in seq order, marked only after the broker has it. Any number of relays may run;
  * a shard has one at a time. A relay that dies in between publishes again (duplicates), never out of order (G4, G5).
  */
-import { Duration, Effect, type Layer, Metric } from "effect";
+import { Duration, Effect, Exit, type Layer, Metric } from "effect";
 import { MessageBus } from "../ports/MessageBus.ts";
 import { Outbox } from "../ports/Outbox.ts";
 import type { BusError, StoreError } from "../ports/StoreError.ts";
@@ -20,23 +20,27 @@ export const POLL_MS = 250;
 const published = Metric.counter("saga_outbox_published_total", { description: "Messages handed to the broker", incremental: true });
 const refused = Metric.counter("saga_outbox_parked_total", { description: "Messages that the broker refused for good", incremental: true });
 
-/** Drains every shard that has something, once; returns how many messages left the outbox. */
+/**
+ * Drains every shard that has something, once; returns how many messages left the outbox. A shard that cannot be drained
+ * holds up no other, and interrupts none in the middle of a publish; its failure is told at the end.
+ */
 export const drainOnce: Effect.Effect<number, StoreError | BusError, Outbox | MessageBus> = Effect.gen(function* () {
   const outbox = yield* Outbox;
   const bus = yield* MessageBus;
   const shards = yield* outbox.pendingShards;
-  const drained = yield* Effect.forEach(shards, (shard) => outbox.drain(shard, RELAY_BATCH_MAX, bus.publish), {
+  const drained = yield* Effect.forEach(shards, (shard) => Effect.exit(outbox.drain(shard, RELAY_BATCH_MAX, bus.publish)), {
     concurrency: SHARDS_IN_FLIGHT,
   });
   let sent = 0;
   let parked = 0;
-  for (const result of drained) {
-    if (result._tag === "Busy") continue;
-    sent += result.published;
-    parked += result.refused;
+  for (const exit of drained) {
+    if (Exit.isFailure(exit) || exit.value._tag === "Busy") continue;
+    sent += exit.value.published;
+    parked += exit.value.refused;
   }
   if (sent > 0) yield* Metric.update(published, sent);
   if (parked > 0) yield* Metric.update(refused, parked);
+  for (const exit of drained) if (Exit.isFailure(exit)) return yield* Effect.failCause(exit.cause);
   return sent + parked;
 });
 

@@ -11,20 +11,18 @@ export const PAUSE_MAX_MS = 5_000;
 
 const restarts = Metric.counter("saga_worker_restarts_total", { description: "Passes that failed and were run again", incremental: true });
 
-/** Repeats `pass` forever. It never fails; interruption ends it. */
+/** Repeats `pass` forever. It never fails; interruption ends it, one that comes out of the pass itself is a failure like others. */
 export const forever = <A, E, R>(name: string, pass: Effect.Effect<A, E, R>): Effect.Effect<never, never, R> => {
   const counter = Metric.withAttributes(restarts, { worker: name });
   const go = (pause: number): Effect.Effect<never, never, R> =>
     Effect.matchCauseEffect(pass, {
       onSuccess: () => Effect.suspend(() => go(PAUSE_MS)),
       onFailure: (cause) =>
-        Cause.hasInterruptsOnly(cause)
-          ? Effect.interrupt
-          : Effect.logWarning(`${name}: ${describe(cause)}; again in ${pause} ms`).pipe(
-              Effect.andThen(Metric.update(counter, 1)),
-              Effect.andThen(Effect.sleep(Duration.millis(pause))),
-              Effect.andThen(Effect.suspend(() => go(Math.min(pause * 2, PAUSE_MAX_MS)))),
-            ),
+        Effect.logWarning(`${name}: ${describe(cause)}; again in ${pause} ms`).pipe(
+          Effect.andThen(Metric.update(counter, 1)),
+          Effect.andThen(Effect.sleep(Duration.millis(pause))),
+          Effect.andThen(Effect.suspend(() => go(Math.min(pause * 2, PAUSE_MAX_MS)))),
+        ),
     });
   return go(PAUSE_MS);
 };

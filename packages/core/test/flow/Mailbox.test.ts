@@ -1,7 +1,7 @@
-import { Deferred, Effect, Exit, Fiber, type Scope } from "effect";
+import { Clock, Deferred, Effect, Exit, Fiber, Scope } from "effect";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Mailbox, StoreError } from "@org/saga-core";
+import { Batch, Mailbox, StoreError } from "@org/saga-core";
 import { Simulator } from "@org/saga-core/testing";
 
 interface Item {
@@ -157,6 +157,52 @@ describe("a mailbox", () => {
       }),
     );
     expect(reasons).toEqual(["Unavailable", "Unavailable"]);
+  });
+
+  it("counts the time that attempts take: its callers do not wait for many slow ones", () => {
+    const { took, reasons } = simulate(
+      Effect.gen(function* () {
+        const box = yield* mailbox(() => Effect.andThen(Effect.sleep(5_000), Effect.fail(error("Unavailable"))));
+        const start = yield* Clock.currentTimeMillis;
+        const exit = yield* Effect.exit(box.submit(item(1)));
+        return { took: (yield* Clock.currentTimeMillis) - start, reasons: reasonOf(exit) };
+      }),
+    );
+    expect(reasons).toBe("Unavailable");
+    expect(took).toBeLessThanOrEqual(Batch.RETRY_FOR_MS + 5_000 + 1_000);
+  });
+
+  it("goes on after runs that were interrupted from within: their callers hear that nothing is known", () => {
+    let runs = 0;
+    const reasons = simulate(
+      Effect.gen(function* () {
+        const box = yield* mailbox((items) =>
+          Effect.suspend(() => ((runs += 1), runs <= Mailbox.IN_FLIGHT_MAX ? Effect.interrupt : Effect.succeed(values(items)))),
+        );
+        const first = yield* Effect.exit(box.submit(item(1)));
+        const second = yield* Effect.exit(box.submit(item(2)));
+        return [first, second, yield* Effect.exit(box.submit(item(3)))].map(reasonOf);
+      }),
+    );
+    expect(reasons).toEqual(["Unknown", "Unknown", "answer 3"]);
+  });
+
+  it("leaves nobody waiting when it closes: what it ran is Unknown, what waited or comes later has not happened", () => {
+    const reasons = simulate(
+      Effect.gen(function* () {
+        const scope = yield* Scope.make();
+        const box = yield* Scope.provide(
+          mailbox(() => Effect.never, { inFlightMax: 1, batchMax: 1 }),
+          scope,
+        );
+        const callers = yield* Effect.forEach([1, 2], (n) => Effect.forkChild(Effect.exit(box.submit(item(n)))));
+        yield* Effect.sleep(10);
+        yield* Scope.close(scope, Exit.void);
+        const exits = yield* Effect.forEach(callers, Fiber.join);
+        return [...exits, yield* Effect.exit(box.submit(item(3)))].map(reasonOf);
+      }),
+    );
+    expect(reasons).toEqual(["Unknown", "Unavailable", "Unavailable"]);
   });
 
   it("hands an unknown outcome to everyone at once, and runs nothing again", () => {

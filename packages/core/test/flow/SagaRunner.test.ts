@@ -89,6 +89,18 @@ describe("a request", () => {
     );
   });
 
+  it("is repeated under its key whoever asks something else under the same key in the same batch before it (G6)", () => {
+    simulate(() =>
+      Effect.gen(function* () {
+        const mine = placing("createdOnly", "key-1");
+        yield* run([mine]);
+        const others = [placing("createdOnly", "key-1", "other"), mine, placing("createdOnly", "key-1", "third"), mine];
+        const repeated = ["pendingPayment", true];
+        expect((yield* run(others)).map(answerOf)).toEqual(["KeyReused", repeated, "KeyReused", repeated]);
+      }),
+    );
+  });
+
   it("that was refused is refused the same again, also from the record", () => {
     simulate(() =>
       Effect.gen(function* () {

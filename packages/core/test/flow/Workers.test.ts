@@ -13,10 +13,12 @@ import {
   MessageConsumer,
   OrderId,
   Outbox,
+  OUTBOX_SHARDS,
   OutboxRelay,
   Quantity,
   Responder,
   Retention,
+  Shard,
   Sku,
   StockReservation,
   StoreError,
@@ -56,6 +58,31 @@ describe("the outbox relay", () => {
         expect(drained).toBe(3);
         expect(published.filter((id) => id !== "b")).toEqual(["a", "c"]);
         expect(yield* OutboxRelay.drainOnce.pipe(Effect.provideService(MessageBus, bus))).toBe(0);
+      }),
+    );
+  });
+
+  it("drains every shard although one of them cannot be drained, and tells of it", () => {
+    simulate(() =>
+      Effect.gen(function* () {
+        const published: Array<string> = [];
+        const bus = busOf((messages) =>
+          Effect.suspend(() => {
+            if (messages.some(({ id }) => id === "stuck"))
+              return Effect.fail(new BusError({ reason: "Unavailable", operation: "publish", message: "no such topic" }));
+            // The broker takes a while: nobody interrupts it meanwhile.
+            return Effect.as(Effect.sleep(50), messages).pipe(
+              Effect.map((all) => all.map(({ id }): PublishVerdict => (published.push(id), "Published"))),
+            );
+          }),
+        );
+        const others = [...Array(20).keys()].map((n) => command(n + 2));
+        yield* append([command(1, "stuck"), ...others]);
+        const failure = yield* Effect.flip(OutboxRelay.drainOnce.pipe(Effect.provideService(MessageBus, bus)));
+        expect(failure.message).toBe("no such topic");
+        const stuck = Shard.of(order(1), OUTBOX_SHARDS);
+        expect(others.filter(({ id, key }) => !published.includes(id) && Shard.of(key, OUTBOX_SHARDS) !== stuck)).toEqual([]);
+        expect(published.length).toBeGreaterThan(15);
       }),
     );
   });
@@ -292,16 +319,17 @@ describe("retention", () => {
 });
 
 describe("a worker", () => {
-  it("goes on after failures and defects, with pauses that grow and start over", () => {
+  it("goes on after failures, defects and interruptions from within, with pauses that grow and start over", () => {
     simulate(() =>
       Effect.gen(function* () {
-        const outcomes = ["fail", "die", "fail", "ok", "fail"];
+        const outcomes = ["fail", "die", "interrupt", "ok", "fail"];
         const at: Array<number> = [];
         const start = yield* Effect.clockWith((clock) => clock.currentTimeMillis);
         const pass = Effect.gen(function* () {
           at.push((yield* Effect.clockWith((clock) => clock.currentTimeMillis)) - start);
           const outcome = outcomes.shift();
           if (outcome === "fail") return yield* Effect.fail(new Error("away"));
+          if (outcome === "interrupt") return yield* Effect.interrupt;
           if (outcome === "die") return yield* Effect.die("not an error");
           return yield* outcome === "ok" ? Effect.sleep(1_000) : Effect.never;
         });
