@@ -140,26 +140,25 @@ export const work = Effect.fn("CheckoutService.work")(function* (timer: Timer) {
 });
 
 /**
- * Calls the provider. A slow call holds up no other: the pump goes on as soon as the calls have been handed over. What fails
- * on the way is asked again when its timer comes back.
+ * Calls the provider. A slow call holds up no other as long as there is a free place: the pump goes on when the calls have
+ * been handed over. Without one it waits, and claims nothing more: or a slow provider would be met by ever more waiting
+ * calls, each timer anew after its lease. What fails on the way is asked again when its timer comes back.
  */
 const pump: Layer.Layer<never, never, Payments | PaymentProvider | Timers> = Layer.unwrap(
   Effect.gen(function* () {
     const { settings } = yield* Payments;
     const permits = yield* Semaphore.make(settings.callsMax);
     const scope = yield* Effect.scope;
+    const call = (timer: Timer) =>
+      work(timer).pipe(
+        Effect.catch((error) => Effect.logWarning(`payment of order ${timer.key}: ${error.message}; its timer comes again`)),
+        Effect.ensuring(permits.release(1)),
+        Effect.forkIn(scope),
+      );
     return TimerPump.layer(NAME, (timers) =>
-      Effect.forEach(
-        timers,
-        (timer) =>
-          permits
-            .withPermits(1)(work(timer))
-            .pipe(
-              Effect.catch((error) => Effect.logWarning(`payment of order ${timer.key}: ${error.message}; its timer comes again`)),
-              Effect.forkIn(scope),
-            ),
-        { discard: true },
-      ),
+      Effect.forEach(timers, (timer) => Effect.uninterruptibleMask((restore) => Effect.andThen(restore(permits.take(1)), call(timer))), {
+        discard: true,
+      }),
     );
   }),
 );

@@ -96,6 +96,8 @@ const cancel = (state: Payment, { orderId, to }: Of<"Void">): ReadonlyArray<Even
     case "captureRefused":
       return [asked, ...givenUp(state, orderId), { _tag: "Started", orderId, status: "voiding", terms: null, deadlineAt: null }];
     case "captured":
+    case "refundRefused":
+      // A refund that was refused is asked for again: whoever asks for the void once more wants the money back.
       return [asked, { _tag: "Started", orderId, status: "refunding", terms: null, deadlineAt: null }];
     case "capturing":
       // A capture that is not known moves neither way; whoever asks, asks again.
@@ -105,7 +107,6 @@ const cancel = (state: Payment, { orderId, to }: Of<"Void">): ReadonlyArray<Even
       return state.asked.void === null ? [asked] : [];
     case "voided":
     case "refunded":
-    case "refundRefused":
       return [{ _tag: "Answered", orderId, request: "void", to }];
   }
 };

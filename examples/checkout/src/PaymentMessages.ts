@@ -60,7 +60,7 @@ export const react = (events: ReadonlyArray<Payment.Event>, state: Payment.Payme
 
 type End = Extract<Payment.Event, { readonly _tag: "Settled" | "Refused" }>["status"];
 
-/** Whose answer a status is. A void that had to give money back is answered when it is back. */
+/** Whose answer a status is. A void that had to give money back is answered when it is back, or refused as the refund was. */
 const ANSWERS: { readonly [K in End]: ReadonlyArray<Payment.RequestName> } = {
   authorized: ["authorize"],
   declined: ["authorize"],
@@ -90,7 +90,7 @@ const answer = (request: Payment.RequestName, state: Payment.Payment, orderId: O
         ? M.PaymentCaptured.draft({ orderId }, options)
         : M.CaptureRefused.draft({ orderId, reason: state.capture ?? "declined" }, options);
     case "void":
-      return M.PaymentVoided.draft({ orderId }, options);
+      return state.status === "refundRefused" ? M.RefundRefused.draft({ orderId }, options) : M.PaymentVoided.draft({ orderId }, options);
     case "refund":
       return state.status === "refunded" ? M.PaymentRefunded.draft({ orderId }, options) : M.RefundRefused.draft({ orderId }, options);
   }

@@ -335,12 +335,23 @@ describe("a call that the provider rejects", () => {
     provider.line = (call, n) => (call === "refund" && n === 1 ? "rejects" : "works");
     hold(
       Effect.fnUntraced(function* (talk) {
-        yield* tellAll(talk, authorize(), capture, refund, voided, refund);
-        expect(said(talk).slice(2)).toEqual([
-          "refund-refused → capture-payment",
-          "voided → authorize-payment",
-          "refunded → capture-payment",
-        ]);
+        yield* tellAll(talk, authorize(), capture, refund, refund);
+        expect(said(talk).slice(2)).toEqual(["refund-refused → capture-payment", "refunded → capture-payment"]);
+      }),
+      { provider },
+    );
+  });
+});
+
+describe("a void of money that came all the same", () => {
+  it("is not answered as done while the provider keeps the money (G3), and gives it back when it is asked for again", () => {
+    const provider = new ProviderFake();
+    provider.line = (call, n) => (call === "refund" && n === 1 ? "rejects" : "works");
+    hold(
+      Effect.fnUntraced(function* (talk) {
+        yield* tellAll(talk, authorize(), capture, voided, voided);
+        expect(said(talk).slice(2)).toEqual(["refund-refused → authorize-payment", "voided → authorize-payment"]);
+        expect(yield* state).toMatchObject({ status: "refunded", refunded: price.amount });
       }),
       { provider },
     );

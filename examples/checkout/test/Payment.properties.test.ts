@@ -160,7 +160,7 @@ const key = (what: string): string => `${orderId}:${what}:1`;
 const ANSWERS: Readonly<Record<string, ReadonlyArray<string>>> = {
   [key("Authorize")]: ["payment.authorized.v1", "payment.declined.v1"],
   [key("Capture")]: ["payment.captured.v1", "payment.capture-refused.v1"],
-  [key("Void")]: ["payment.voided.v1"],
+  [key("Void")]: ["payment.voided.v1", "payment.refund-refused.v1"],
   [key("Refund")]: ["payment.refunded.v1", "payment.refund-refused.v1"],
 };
 

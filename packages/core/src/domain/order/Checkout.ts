@@ -141,8 +141,9 @@ const steps = (
     with: payment,
     done: M.PaymentAuthorized,
     failed: [Saga.failedBy(M.PaymentDeclined, ({ reason }) => (reason === "timeout" ? "paymentTimeout" : "paymentDeclined"))],
-    undo: Saga.undoBy({ send: M.VoidPayment, with: orderRef, done: M.PaymentVoided }),
-    undoAwaits: [M.PaymentVoided],
+    // Refused where money came all the same, and the provider does not return it.
+    undo: Saga.undoBy({ send: M.VoidPayment, with: orderRef, done: M.PaymentVoided, refused: M.RefundRefused }),
+    undoAwaits: [M.PaymentVoided, M.RefundRefused],
     timeoutMillis: paymentTimeoutMillis,
     timeoutReason: "paymentTimeout",
   }),

@@ -114,6 +114,20 @@ describe("the saga's rules", () => {
     expect([world.saga.status, world.status, world.money]).toEqual(["compensated", "refunded", "refunded"]);
   });
 
+  it("rests in compensationFailed when a void meets money that does not go back: the order is not canceled over it (G3, G8)", () => {
+    const world = new World(lucky);
+    while (!world.network.some((envelope) => envelope.type === M.PaymentAuthorized.type)) world.deliver(0);
+    world.cancel();
+    const asked = world.network.find((envelope) => envelope.type === M.VoidPayment.type);
+    world.network.length = 0;
+    world.send(M.RefundRefused.draft({ orderId }, { stepKey: asked?.stepKey ?? undefined }));
+    world.settle();
+    expect([world.saga.status, world.status]).toEqual(["compensationFailed", "pendingPayment"]);
+    world.input({ _tag: "Resume", now: 99_999 });
+    world.settle();
+    expect([world.saga.status, world.status, world.stock]).toEqual(["compensated", "canceled", "released"]);
+  });
+
   it("refuses a hold that could expire before its commit", () => {
     expect(() => Checkout.make({ holdTtlMillis: 60_000 })).toThrow("raise holdTtlMillis");
   });
