@@ -155,7 +155,7 @@ const whatIsLeft = (status: OrderStatus.OrderStatus): string => {
     case "created":
     case "pendingPayment":
     case "awaitingPayment":
-      return "An operator can still cancel it until the payment is captured: everything done so far is undone then.";
+      return "An operator can still cancel it until its payment is asked for (saga orders cancel): everything done so far is undone then.";
     case "awaitingFulfillment":
       return "It is paid: it is delivered, or refunded if that fails. An operator can arrange a return afterwards.";
     case "finished":

@@ -6,6 +6,7 @@ import { Checkout, type Order, OrderId, OrderStore, type SagaRecord, SagaRunner,
 import { PgOrderStore, PgSagaStore } from "@org/saga-postgres";
 import { Effect, Layer, Option, Schema } from "effect";
 import { Argument, Command } from "effect/cli";
+import * as CancelCommand from "./CancelCommand.ts";
 import * as CliFailure from "./CliFailure.ts";
 import * as Databases from "./Databases.ts";
 import * as Flags from "./Flags.ts";
@@ -21,7 +22,10 @@ const show = Command.make(
   (flags) => showOrder(flags),
 ).pipe(Command.withDescription("Show an order: lines, timeline, and the steps of its checkout. Exit code 3: an undo waits for a person"));
 
-export const command = Command.make("orders").pipe(Command.withDescription("Look at orders"), Command.withSubcommands([show]));
+export const command = Command.make("orders").pipe(
+  Command.withDescription("Look at orders, and cancel them"),
+  Command.withSubcommands([show, CancelCommand.command]),
+);
 
 interface Found {
   readonly schema: string;

@@ -25,6 +25,7 @@ describe("docs/cli.md", () => {
       "topics list",
       "diagram",
       "orders show",
+      "orders cancel",
       "outbox status",
       "dlq list",
     ];

@@ -1,43 +1,25 @@
 /** The commands that look at what services have written. */
 import { randomUUID } from "node:crypto";
 import {
-  Checkout,
-  CustomerId,
   type DeadLetter,
   DeadLetters,
   type Message,
-  Money,
   Order,
   OrderId,
   OrderStore,
   Outbox,
-  Quantity,
   SagaRunner,
   SagaStore,
-  Sku,
   UnitOfWork,
-  Aggregate,
 } from "@org/saga-core";
 import { PgStores } from "@org/saga-postgres";
 import { Effect, Layer, Result } from "effect";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { definition, place, stateOf, TOKEN } from "./Orders.ts";
 import { open, type Shell, SLOW_MS } from "./Shell.ts";
 
 const ID = OrderId.make("o-1");
 const NOW = Date.UTC(2026, 0, 2, 3, 4, 5);
-const TOKEN = "pm_secret_token";
-const definition = Checkout.make();
-
-const place = (now: number): Extract<Order.Command, { readonly _tag: "Place" }> => ({
-  _tag: "Place",
-  id: ID,
-  customerId: CustomerId.make("c-1"),
-  lines: [{ sku: Sku.make("apple"), name: "Apple\u001b[31m", quantity: Quantity.make(2), unitPrice: Money.of(150, "EUR") }],
-  paymentMethod: TOKEN,
-  cancelPolicy: "createdOnly",
-  now,
-});
-const placed = SagaRunner.decide(definition, SagaRunner.initial, Aggregate.request(ID, place), NOW).state;
 
 const message = (id: string = randomUUID()): Message.Encoded => ({
   id,
@@ -64,7 +46,7 @@ const commit = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.flatMap(UnitO
 beforeAll(async () => {
   shell = await open();
   await shell.run(["migrate", "up", "--schema", "order", "--schema", "checkout"]);
-  await inSchema("order", commit(SagaRunner.make(definition).save([{ key: ID, before: SagaRunner.initial, after: placed }])));
+  await inSchema("order", commit(SagaRunner.make(definition).save([{ key: ID, before: SagaRunner.initial, after: stateOf(ID, NOW) }])));
 }, SLOW_MS);
 afterAll(() => shell.close());
 
@@ -113,7 +95,7 @@ describe("saga orders show", () => {
 
   test("shows an order that has no checkout yet, why it ended, what is asked of it and what was paid", async () => {
     const id = OrderId.make("o-early");
-    const [first] = Result.getOrThrow(Order.decide(null, { ...place(NOW), id }));
+    const [first] = Result.getOrThrow(Order.decide(null, { ...place(ID, NOW), id }));
     const order = first === undefined ? null : Order.evolve(null, first);
     if (order === null) throw new Error("no order");
     const ended: Order.Order = {
@@ -154,7 +136,7 @@ describe("saga orders show", () => {
   });
 
   test("ends with 3 while an undo waits for a person, and shows why the checkout turned around", async () => {
-    const stuck = { ...placed.saga, status: "compensationFailed", failure: { step: "fulfill", reason: "fulfillmentFailed" } };
+    const stuck = { ...stateOf(ID, NOW).saga, status: "compensationFailed", failure: { step: "fulfill", reason: "fulfillmentFailed" } };
     await saved(stuck, "compensationFailed", 2);
     const { code, stdout, stderr } = await look("orders", "show", ID, "--schema", "order");
     expect(code).toBe(3);
