@@ -5,7 +5,10 @@
  * The services may be started before their servers and in any order: they come up when their servers do. It starts and
  * stops services, not servers (see `stack.ts` and the end-to-end tests for those).
  */
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ServiceConfig } from "@example/contracts";
 import * as Provision from "./Provision.ts";
 import { type Guard, ServiceProcess } from "./ServiceProcess.ts";
@@ -36,6 +39,9 @@ export interface Options {
 }
 
 const HOST = "127.0.0.1";
+
+/** How late the end of a service is noticed, in milliseconds. */
+const WATCH_MS = 250;
 
 /** Every service, what others call first: no more than a courtesy. */
 export const SERVICES: ReadonlyArray<ServiceConfig.ServiceName> = [
@@ -87,6 +93,15 @@ export class RealStack {
     await Promise.all(SERVICES.map((service) => this.processes[service].ready()));
   }
 
+  /** Fails as soon as a service that should run does not. */
+  async watch(): Promise<never> {
+    for (;;) {
+      const ended = SERVICES.filter((service) => !this.processes[service].isRunning);
+      if (ended.length > 0) throw new Error(`${ended.join(", ")} ended; see ${this.options.logFolder ?? "its log"}`);
+      await sleep(WATCH_MS);
+    }
+  }
+
   /** Ends every service that runs, all at once. */
   async stop(): Promise<void> {
     await Promise.all(SERVICES.map((service) => this.processes[service].stop()));
@@ -102,6 +117,23 @@ export const perService = <A>(of: (service: ServiceConfig.ServiceName) => A): Re
   notification: of("notification"),
   "payment-provider": of("payment-provider"),
 });
+
+/** Services whose port somebody listens on already. */
+export const taken = async (ports: Ports): Promise<ReadonlyArray<ServiceConfig.ServiceName>> => {
+  const free = await Promise.all(SERVICES.map((service) => isFree(ports[service])));
+  return SERVICES.filter((_, index) => free[index] !== true);
+};
+
+const isFree = async (port: number): Promise<boolean> => {
+  const server = createServer().listen({ host: HOST, port, exclusive: true });
+  // `once` fails with what the server says instead of "listening".
+  const free = await once(server, "listening").then(
+    () => true,
+    () => false,
+  );
+  if (free) await new Promise((resolve) => server.close(resolve));
+  return free;
+};
 
 /** The same for every service: each takes what is its own. */
 const environment = (options: Options, postgresUrl: string, urls: RealStack["urls"]): Readonly<Record<string, string>> => {

@@ -7,7 +7,7 @@ import { Print, type Report, runFlows } from "@example/scenarios";
 import { ensureServers, protect, type Servers } from "@tools/servers";
 import { Result } from "effect";
 import * as Guide from "./Guide.ts";
-import { RealStack, SERVICES } from "./RealStack.ts";
+import { RealStack, SERVICES, taken } from "./RealStack.ts";
 import * as Session from "./Session.ts";
 import * as StackCommand from "./StackCommand.ts";
 
@@ -82,6 +82,8 @@ const run = async (
   config: ServiceConfig.ServiceConfig,
   session: Session.Session,
 ): Promise<number> => {
+  const busy = await taken(config.http.ports);
+  if (busy.length > 0) throw new Error(busy.map(takenText(config)).join("\n"));
   const logs = await session.folder("logs", logFolder);
   say("Starting the servers that are missing ...");
   const starting = ensureServers(process.env);
@@ -106,16 +108,14 @@ const run = async (
 
   say("\nThe flows of an order:");
   const id = flowsRun();
-  const report = await session.untilAsked(flows(stack.urls.order, stack, id));
+  const watch = stack.watch();
+  const report = await session.untilAsked(Promise.race([flows(stack.urls.order, stack, id), watch]));
   if (once) return report.failed === 0 ? OK : FAILED;
   const others = SERVICES.filter((name) => name !== "order").map((name) => ({ name, url: stack.urls[name] }));
   for (const line of Guide.lines({ name: "order", url: stack.urls.order }, others, sampleOf(report, id))) say(line);
   say("\nServing. Ctrl-C ends it.");
-  return session.untilAsked(new Promise<never>(() => setInterval(() => undefined, KEEP_ALIVE_MS)));
+  return session.untilAsked(watch);
 };
-
-/** Something has to keep a process alive that only waits for a signal. */
-const KEEP_ALIVE_MS = 60_000;
 
 const serverLines = ({ started, postgresUrl, redisUrl, kafkaBrokers }: Servers): ReadonlyArray<string> =>
   (
@@ -125,6 +125,11 @@ const serverLines = ({ started, postgresUrl, redisUrl, kafkaBrokers }: Servers):
       ["kafka", "Apache Kafka", kafkaBrokers.join(",")],
     ] as const
   ).map(([name, title, address]) => `  ${title.padEnd(17)} ${address}  (${started.includes(name) ? "started" : "was running"})`);
+
+const takenText =
+  (config: ServiceConfig.ServiceConfig) =>
+  (service: ServiceConfig.ServiceName): string =>
+    `port ${config.http.ports[service]} of ${service} is taken: end what listens there, or set ${ServiceConfig.ports[service].variable}`;
 
 /** On a server of one's own, or where the address names only the server: a database of this project. */
 const databaseIn = ({ started, postgresUrl }: Servers): string => {

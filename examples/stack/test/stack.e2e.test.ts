@@ -2,6 +2,7 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -10,7 +11,7 @@ import { ServiceConfig } from "@example/contracts";
 import { protect } from "@tools/servers";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as Provision from "../src/Provision.ts";
-import { type Ports, SERVICES } from "../src/RealStack.ts";
+import { type Ports, SERVICES, taken } from "../src/RealStack.ts";
 import * as TestStack from "./TestStack.ts";
 
 const DEADLINE_MS = 120_000;
@@ -58,32 +59,22 @@ class Program {
 
 const sh = async (command: string): Promise<string> => (await promisify(execFile)("sh", ["-c", command])).stdout;
 
-/** Services that still listen. */
-const taken = async (ports: Ports): Promise<ReadonlyArray<string>> => {
-  const free = await Promise.all(SERVICES.map((service) => isFree(ports[service])));
-  return SERVICES.filter((_, index) => free[index] !== true);
-};
-
-const isFree = async (port: number): Promise<boolean> => {
-  const server = createServer().listen(port, "127.0.0.1");
-  // `once` fails with what the server says instead of "listening".
-  const free = await once(server, "listening").then(
-    () => true,
-    () => false,
-  );
-  if (free) await new Promise((resolve) => server.close(resolve));
-  return free;
-};
-
 describe("npm run stack", () => {
   it("explains itself, and refuses what it does not know", async () => {
     const help = new Program(["--help"]);
     const unknown = new Program(["--reel"]);
     const badSetting = new Program(["--real"], { ORDER_PORT: "many" });
-    expect([await help.ended, await unknown.ended, await badSetting.ended]).toEqual([0, 2, 2]);
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const address = other.address();
+    const port = typeof address === "object" && address !== null ? String(address.port) : "";
+    const takenPort = new Program(["--real"], { ORDER_PORT: port });
+    expect([await help.ended, await unknown.ended, await badSetting.ended, await takenPort.ended]).toEqual([0, 2, 2, 1]);
+    other.close();
     expect(help.output).toContain("Usage: npm run stack");
     expect(unknown.output).toContain("--reel");
     expect(badSetting.output).toContain("ORDER_PORT");
+    expect(takenPort.output).toContain(`port ${port} of order is taken`);
   });
 });
 
@@ -133,6 +124,17 @@ describe.runIf(servers !== null)("npm run stack -- --real", () => {
     program.child.kill("SIGINT");
     expect(await program.ended).toBe(0);
     expect(await taken(ports)).toEqual([]);
+  });
+
+  it("ends, with nothing left, when one of its services does", { timeout: DEADLINE_MS }, async () => {
+    const program = new Program(["--real", "--once"], settings);
+    await program.says("The flows of an order");
+    const pid = /notification .*\(process (\d+)\)/.exec(program.output)?.[1];
+    process.kill(Number(pid), "SIGKILL");
+    expect(await program.ended).toBe(1);
+    expect(program.output).toContain("notification ended; see ");
+    expect(await taken(ports)).toEqual([]);
+    await rm(/notification ended; see (\S+)/.exec(program.output)?.[1] ?? "", { recursive: true, force: true });
   });
 
   it("leaves nothing behind when it is killed", { timeout: DEADLINE_MS }, async () => {
