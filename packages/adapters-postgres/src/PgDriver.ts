@@ -30,8 +30,8 @@ export interface PgSession {
   readonly now: number;
   /** `pg_current_xact_id()`: by it the server is asked how a commit ended whose answer was lost. */
   readonly xid: string;
-  /** When the server started: transaction ids are only comparable within one life of the server. */
-  readonly startedAt: string;
+  /** Which life of the server this is: transaction ids are only comparable within one (`BEGIN_FACTS`). */
+  readonly life: string;
   readonly native: PgNative;
   readonly query: <Row extends object>(text: string, values: ReadonlyArray<PgValue>) => Promise<PgResult<Row>>;
   /** Several statements without values. */
@@ -53,12 +53,19 @@ export interface PgDriver {
   readonly ownedShards: Set<string>;
 }
 
+/**
+ * SQL: names the life of the server. A crash of one backend begins a new one as a restart does, though the postmaster goes
+ * on: ids of transactions that had not reached the disk are given out again. It resets the statistics, so the time of their
+ * reset tells. (A person may reset them, too: then a lost COMMIT stays `Unknown`, which is never wrong.)
+ */
+export const LIFE = `pg_postmaster_start_time()::text || ' ' || coalesce(pg_stat_get_bgwriter_stat_reset_time()::text, '')`;
+
 /** First statements of a transaction; the answer is a `BeginRow`. */
 export const BEGIN_FACTS = `select floor(extract(epoch from now()) * 1000)::float8 as now,
-  pg_current_xact_id()::text as xid, pg_postmaster_start_time()::text as started_at`;
+  pg_current_xact_id()::text as xid, ${LIFE} as life`;
 
 export interface BeginRow {
   readonly now: number;
   readonly xid: string;
-  readonly started_at: string;
+  readonly life: string;
 }

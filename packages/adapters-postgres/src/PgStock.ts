@@ -5,7 +5,8 @@
  * decide in the pure ledger, write everything in one statement. Correct with any number of processes:
  *
  * 1. Every change of a hold changes the books of its SKUs in the same transaction, under their locks.
- * 2. Two batches that see the same order for the first time meet at its primary key; one of them decides again.
+ * 2. Two batches that see the same order for the first time meet at its primary key; one of them decides again. What is
+ *    refused writes nothing to meet at: such orders are looked for once more, under the locks of their SKUs.
  * 3. `CHECK (held + committed <= on_hand + shortage)` holds at every commit (G1), whatever this code does.
  *
  * It has transactions of its own: inside another one of the same database it refuses with `Misuse`, because waiting there
@@ -90,8 +91,28 @@ const decide = Effect.fnUntraced(function* (
   const [clock = 0] = yield* within(ledger, Schema.Array(Schema.Int), ledger.sql.clock);
   ledger.last = Math.max(ledger.last, clock);
   const { answers, writes } = StockLedger.decideBatch(view, commands, ledger.last);
+  yield* refusedRightly(ledger, view, commands, answers);
   yield* write(ledger, view, writes);
   return answers;
+});
+
+/**
+ * An order that was not there when its hold was looked for may be there since: another process got the same command, and
+ * took the very goods that are missing now. Refusing would contradict its answer.
+ */
+const refusedRightly = Effect.fnUntraced(function* (
+  ledger: Ledger,
+  view: StockLedger.StockView,
+  commands: ReadonlyArray<StockCommand>,
+  answers: ReadonlyArray<StockLedger.Answer>,
+): Effect.fn.Return<void, StoreError, Transaction> {
+  const refused = commands.flatMap((command, index) => {
+    const answer = answers[index];
+    const isNew = command._tag === "Reserve" && !view.holds.has(command.orderId);
+    return isNew && answer !== undefined && Result.isFailure(answer) ? [command.orderId] : [];
+  });
+  const seen = yield* some(ledger, Holds, ledger.sql.lockHolds, refused);
+  if (seen.length > 0) return yield* PgTransaction.failure("Contention", EXECUTE, "an order was seen for the first time twice");
 });
 
 /** Everything that the commands touch, locked in key order: holds, then books. */

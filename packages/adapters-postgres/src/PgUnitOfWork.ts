@@ -10,7 +10,7 @@
 import { StoreError, Transaction, UnitOfWork } from "@org/saga-core";
 import { Clock, Duration, Effect, Exit, Layer, Option, Result } from "effect";
 import { PgClient } from "./PgClient.ts";
-import type { PgDriver, PgSession } from "./PgDriver.ts";
+import { LIFE, type PgDriver, type PgSession } from "./PgDriver.ts";
 import * as PgError from "./PgError.ts";
 import * as PgTransaction from "./PgTransaction.ts";
 
@@ -96,24 +96,22 @@ const commitSession = Effect.fnUntraced(function* (driver: PgDriver, session: Pg
 
 interface StatusRow {
   readonly status: string | null;
-  readonly started_at: string;
+  readonly life: string;
 }
 
 /**
  * How did it end? `in progress` is asked again: a server may notice late that its client is gone. A server that was started
- * anew may have given the id to another transaction, so it cannot tell.
+ * anew, or recovered from a crash, may have given the id to another transaction, so it cannot tell.
  */
 const settle = Effect.fnUntraced(function* (driver: PgDriver, session: PgSession, lost: StoreError): Effect.fn.Return<void, StoreError> {
   const end = (yield* Clock.currentTimeMillis) + Duration.toMillis(driver.settleTimeout);
   for (;;) {
     const asked = yield* Effect.exit(
-      Effect.tryPromise(() =>
-        driver.query<StatusRow>("select pg_xact_status($1::xid8) as status, pg_postmaster_start_time()::text as started_at", [session.xid]),
-      ),
+      Effect.tryPromise(() => driver.query<StatusRow>(`select pg_xact_status($1::xid8) as status, ${LIFE} as life`, [session.xid])),
     );
     const row = Exit.isSuccess(asked) ? asked.value.rows[0] : undefined;
     if (row !== undefined) {
-      if (row.started_at !== session.startedAt || row.status === null) return yield* lost;
+      if (row.life !== session.life || row.status === null) return yield* lost;
       if (row.status === "committed") return;
       if (row.status === "aborted")
         return yield* PgTransaction.failure("Unavailable", OPERATION, `${lost.message}; the commit did not happen`);

@@ -45,7 +45,7 @@ const begin = (instance: PGlite): Promise<PgSession> => {
     opened.resolve({
       now: facts.now,
       xid: facts.xid,
-      startedAt: facts.started_at,
+      life: facts.life,
       native: { _tag: "Pglite", instance, transaction },
       query: (text, values) => run(transaction, text, values),
       script: async (text) => {

@@ -101,7 +101,7 @@ const begin = async (client: pg.PoolClient): Promise<PgSession> => {
   return {
     now: facts.now,
     xid: facts.xid,
-    startedAt: facts.started_at,
+    life: facts.life,
     native: { _tag: "Pool", client },
     query: (text, values) => run(client, text, values),
     script: async (text) => {
@@ -141,8 +141,8 @@ const isBeginRow = (row: unknown): row is BeginRow =>
   typeof row.now === "number" &&
   Predicate.hasProperty(row, "xid") &&
   typeof row.xid === "string" &&
-  Predicate.hasProperty(row, "started_at") &&
-  typeof row.started_at === "string";
+  Predicate.hasProperty(row, "life") &&
+  typeof row.life === "string";
 
 /** The server answered: the statement failed, the connection is well. */
 const isStatementError = (cause: unknown): boolean => cause instanceof pg.DatabaseError && cause.severity === "ERROR";

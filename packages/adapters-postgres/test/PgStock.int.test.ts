@@ -1,7 +1,7 @@
-import { StockReservation, type StoreError } from "@org/saga-core";
+import { OrderId, Quantity, Sku, StockReservation, type StoreError } from "@org/saga-core";
 import { Contract, StockContention, StockReservationContract } from "@org/saga-core/testing";
 import { realServer } from "@tools/servers/testing";
-import { Effect, Layer } from "effect";
+import { Effect, Fiber, Layer } from "effect";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PgClient, PgMigrations, PgStock } from "../src/index.ts";
@@ -66,6 +66,28 @@ describe.runIf(url !== "")("PgStock on PostgreSQL", () => {
         ),
       );
       expect(rows).toEqual([{ wrong: 0 }]);
+    }).pipe(Effect.scoped, Effect.runPromise));
+
+  test("answers a command that two processes have at once the same in both, although the first one took the last unit", () =>
+    Effect.gen(function* () {
+      const stock = yield* connect;
+      const sku = Sku.make("last-unit");
+      const orderId = OrderId.make("twice");
+      const lines = [{ sku, quantity: Quantity.make(1) }];
+      yield* stock.execute([{ _tag: "Adjust", id: "one", sku, delta: 1 }]);
+      // The first process: has written, and is about to commit.
+      const rival = new pg.Client({ connectionString: url });
+      yield* Effect.promise(() => rival.connect());
+      yield* Effect.promise(() =>
+        rival.query(`begin;
+          insert into "${schema}".stock_holds
+            values ('twice', 'held', '[{"sku":"last-unit","quantity":1}]', now() + interval '1 minute', null, now(), now());
+          update "${schema}".stock_skus set held = 1 where sku = 'last-unit'`),
+      );
+      const second = yield* Effect.forkChild(stock.execute([{ _tag: "Reserve", orderId, lines, ttlMillis: 60_000 }]));
+      yield* Effect.sleep("300 millis");
+      yield* Effect.promise(() => rival.query("commit").finally(() => rival.end()));
+      expect(yield* Fiber.join(second)).toMatchObject([{ _tag: "Success", success: { _tag: "Reserved", orderId } }]);
     }).pipe(Effect.scoped, Effect.runPromise));
 
   test("finds expired holds by an index", async () => {
