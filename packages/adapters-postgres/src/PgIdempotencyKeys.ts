@@ -3,7 +3,7 @@ import { type IdempotencyKey, IdempotencyKeys, type IdempotencyVerdict, type Sto
 import { Effect, Layer } from "effect";
 import { PgClient } from "./PgClient.ts";
 import * as PgState from "./PgState.ts";
-import * as PgTime from "./PgTime.ts";
+import * as PgSweep from "./PgSweep.ts";
 import * as PgTransaction from "./PgTransaction.ts";
 
 export const layer: Layer.Layer<IdempotencyKeys, never, PgClient> = Layer.effect(
@@ -13,7 +13,7 @@ export const layer: Layer.Layer<IdempotencyKeys, never, PgClient> = Layer.effect
     return {
       claim: (keys) => claim(client, sql, keys),
       record: (answers) => record(client, sql, answers),
-      sweep: (before) => Effect.map(client.query("IdempotencyKeys.sweep", sql.sweep, [before]), ({ count }) => count),
+      sweep: PgSweep.make(client, "IdempotencyKeys.sweep", "idempotency_keys", "claimed_at"),
     };
   }),
 );
@@ -31,7 +31,6 @@ join unnest($1::text[], $2::text[]) as k(scope, key) on i.scope = k.scope and i.
 update ${schema}.idempotency_keys i set answer = a.answer::jsonb
 from unnest($1::text[], $2::text[], $3::text[]) as a(scope, key, answer)
 where i.scope = a.scope and i.key = a.key and i.answer is null and i.claimed_at = now()`,
-  sweep: `delete from ${schema}.idempotency_keys where claimed_at < ${PgTime.moment("$1::float8")}`,
 });
 
 interface KeyRow {

@@ -2,7 +2,7 @@
 import { Inbox, type Verdict } from "@org/saga-core";
 import { Effect, Layer } from "effect";
 import { PgClient } from "./PgClient.ts";
-import * as PgTime from "./PgTime.ts";
+import * as PgSweep from "./PgSweep.ts";
 
 export const layer: Layer.Layer<Inbox, never, PgClient> = Layer.effect(
   Inbox,
@@ -12,7 +12,6 @@ export const layer: Layer.Layer<Inbox, never, PgClient> = Layer.effect(
 insert into ${client.quoted}.inbox (consumer, message_id)
 select $1, id from unnest($2::text[]) as m(id) order by id
 on conflict do nothing returning message_id`;
-    const SWEEP = `delete from ${client.quoted}.inbox where admitted_at < ${PgTime.moment("$1::float8")}`;
     return {
       admit: Effect.fnUntraced(function* (consumer: string, messageIds: ReadonlyArray<string>) {
         const asked = [...new Set(messageIds)];
@@ -20,7 +19,7 @@ on conflict do nothing returning message_id`;
         const admitted = new Set(rows.map((row) => row.message_id));
         return messageIds.map((id): Verdict => (admitted.delete(id) ? "First" : "Duplicate"));
       }),
-      sweep: (before) => Effect.map(client.query("Inbox.sweep", SWEEP, [before]), ({ count }) => count),
+      sweep: PgSweep.make(client, "Inbox.sweep", "inbox", "admitted_at"),
     };
   }),
 );

@@ -22,6 +22,7 @@ import {
 import { Effect, Exit, Layer } from "effect";
 import { PgClient, attempt } from "./PgClient.ts";
 import type { PgResult, PgValue } from "./PgDriver.ts";
+import * as PgSweep from "./PgSweep.ts";
 import * as PgTime from "./PgTime.ts";
 import * as PgTransaction from "./PgTransaction.ts";
 import { begin } from "./PgUnitOfWork.ts";
@@ -50,7 +51,7 @@ export const layer: Layer.Layer<Outbox, never, PgClient> = Layer.effect(
         ),
         ({ rows }) => ({ pending: rows[0]?.pending ?? 0, oldestAt: rows[0]?.oldest_at ?? null, parked: rows[0]?.parked ?? 0 }),
       ),
-      sweep: (before) => Effect.map(client.query("Outbox.sweep", sql.sweep, [before]), ({ count }) => count),
+      sweep: PgSweep.make(client, "Outbox.sweep", "outbox", "sent_at"),
     };
   }),
 );
@@ -86,7 +87,6 @@ from unnest($1::bigint[], $2::bool[]) as m(seq, published) where o.seq = m.seq`,
 select (select count(*) from ${schema}.outbox where ${PENDING})::float8 as pending,
   (select ${PgTime.millis("min(occurred_at)")} from ${schema}.outbox where ${PENDING}) as oldest_at,
   (select count(*) from ${schema}.outbox where parked_at is not null)::float8 as parked`,
-  sweep: `delete from ${schema}.outbox where sent_at < ${PgTime.moment("$1::float8")}`,
 });
 
 /** `order.created` is about an `order`. */

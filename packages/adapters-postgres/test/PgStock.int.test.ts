@@ -86,7 +86,8 @@ describe.runIf(url !== "")("PgStock on PostgreSQL", () => {
       );
       const second = yield* Effect.forkChild(stock.execute([{ _tag: "Reserve", orderId, lines, ttlMillis: 60_000 }]));
       yield* Effect.sleep("300 millis");
-      yield* Effect.promise(() => rival.query("commit").finally(() => rival.end()));
+      yield* Effect.promise(() => rival.query("commit"));
+      yield* Effect.promise(() => rival.end());
       expect(yield* Fiber.join(second)).toMatchObject([{ _tag: "Success", success: { _tag: "Reserved", orderId } }]);
     }).pipe(Effect.scoped, Effect.runPromise));
 

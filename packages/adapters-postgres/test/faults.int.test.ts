@@ -1,5 +1,5 @@
 /** What goes wrong between this package and a real server is told as what it is, and leaves nothing half-done. */
-import { DocumentStore, type StoreError, UnitOfWork } from "@org/saga-core";
+import { DocumentStore, Inbox, type StoreError, UnitOfWork } from "@org/saga-core";
 import { freePort } from "@tools/servers";
 import { realServer } from "@tools/servers/testing";
 import { Effect, Fiber, ManagedRuntime } from "effect";
@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import * as PgClient from "../src/PgClient.ts";
 import type { PgOptions } from "../src/PgConfig.ts";
 import * as PgStores from "../src/PgStores.ts";
+import * as PgSweep from "../src/PgSweep.ts";
 import * as CommitProxy from "./CommitProxy.ts";
 import * as Database from "./Database.ts";
 import { document } from "./Samples.ts";
@@ -188,6 +189,22 @@ describe.runIf(server !== null)("a real server", () => {
       expect(error.reason).toBe("Unavailable");
       expect(await runtime.runPromise(isStored("frozen"))).toBe(false);
     });
+  });
+
+  it("a sweep takes more than one statement may, and a row that somebody holds holds up no other", async () => {
+    const runtime = runtimeOf({ lockTimeout: "100 millis" });
+    const rows = 2 * PgSweep.SWEEP_MAX + 10;
+    const swept = Effect.gen(function* () {
+      const inbox = yield* Inbox;
+      yield* commit(sql(`insert into ${SCHEMA}.inbox select 'sweep', i::text, to_timestamp(1) from generate_series(1, ${rows}) as g(i)`));
+      const locking = sql(`select from ${SCHEMA}.inbox where consumer = 'sweep' and message_id = '7' for update`);
+      const holder = yield* Effect.forkChild(commit(Effect.andThen(locking, Effect.sleep("2 seconds"))));
+      yield* Effect.sleep("100 millis");
+      const first = yield* inbox.sweep(10_000);
+      yield* Fiber.join(holder);
+      return [first, yield* inbox.sweep(10_000)];
+    });
+    expect(await runtime.runPromise(swept)).toEqual([rows - 1, 1]);
   });
 
   describe("a COMMIT whose answer is lost", () => {
