@@ -20,6 +20,12 @@ export const POLL_MS = 250;
 
 export type Handle<R> = (timers: ReadonlyArray<Timer>) => Effect.Effect<void, StoreError, R>;
 
+/**
+ * Shortest rest when nothing could be claimed, in milliseconds. A timer may be due by this process's clock and not by the
+ * database's, or be locked by the transaction that decides it: without a rest the pump would ask as fast as it can.
+ */
+export const REST_MIN_MS = 20;
+
 /** Hands timers to the mailbox of their aggregate. One that is poisonous fails alone, and comes again after its lease. */
 export const into =
   <I, A>(mailbox: Mailbox<I | TimerInput, A>): Handle<never> =>
@@ -50,7 +56,7 @@ export const pass = Effect.fnUntraced(function* <R>(
   const timers = yield* Timers;
   const next = yield* timers.nextDueAt(owner);
   const now = yield* Clock.currentTimeMillis;
-  yield* Effect.sleep(Duration.millis(next === null ? POLL_MS : Math.min(POLL_MS, Math.max(1, next - now))));
+  yield* Effect.sleep(Duration.millis(next === null ? POLL_MS : Math.min(POLL_MS, Math.max(REST_MIN_MS, next - now))));
 });
 
 export const layer = <R>(owner: string, handle: Handle<R>, leaseMillis: number = LEASE_MS): Layer.Layer<never, never, R | Timers> =>

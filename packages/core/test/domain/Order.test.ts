@@ -1,7 +1,7 @@
 import { Result } from "effect";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Decider, Order, OrderStatus, Quantity, StateMachine } from "@org/saga-core";
+import { Decider, Order, OrderStatus, StateMachine } from "@org/saga-core";
 import { anyCommand, line, orderId, place } from "./Fixtures.ts";
 
 const { machine } = OrderStatus;
@@ -101,16 +101,6 @@ describe("an order", () => {
     });
     expect(refusal(null, place({ lines: [line("mug", 1, 1), line("cap", 1, 1, "USD")] }))).toMatchObject({ _tag: "CurrencyMismatch" });
     expect(refusal(null, start)).toEqual({ _tag: "OrderNotFound" });
-  });
-
-  it("sums lines of one SKU and price, and keeps others apart", () => {
-    const summed = Order.sumLines([line("mug", 2, 100), line("cap", 1, 50), line("mug", 3, 100), line("mug", 1, 90)]);
-    expect(summed.map(({ sku, quantity, unitPrice }) => [sku, quantity, unitPrice.amount])).toEqual([
-      ["mug", 5, 100],
-      ["cap", 1, 50],
-      ["mug", 1, 90],
-    ]);
-    expect(summed[0]?.quantity).toBe(Quantity.make(5));
   });
 
   it("keeps a timeline that never runs backwards, whatever the clocks say", () => {

@@ -130,6 +130,23 @@ describe("the timer pump", () => {
     );
   });
 
+  it("rests between looks at a timer that is due by its own clock, and not yet by the database's", () => {
+    simulate(() =>
+      Effect.gen(function* () {
+        const timers = yield* Timers;
+        let looks = 0;
+        const behind = { ...timers, claimDue: () => Effect.sync(() => ((looks += 1), [])), nextDueAt: () => Effect.succeed(1) };
+        const pump = Effect.provideService(
+          TimerPump.pass("o", () => Effect.void),
+          Timers,
+          behind,
+        );
+        yield* Effect.raceFirst(Effect.forever(pump), Effect.sleep(1_000));
+        expect(looks).toBeLessThanOrEqual(1_000 / TimerPump.REST_MIN_MS + 1);
+      }),
+    );
+  });
+
   it("fires a timer when it is due, not before", () => {
     simulate(() =>
       Effect.gen(function* () {

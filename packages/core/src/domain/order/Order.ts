@@ -181,18 +181,6 @@ export const isTerminal = (order: Order): boolean =>
 
 export const isCanceled = (order: Order): boolean => order.status === "canceled";
 
-/** Lines of the same SKU and price summed; the first one's name wins. Order of first occurrence. */
-export const sumLines = (lines: ReadonlyArray<OrderLine>): ReadonlyArray<OrderLine> => {
-  const bySku = new Map<string, OrderLine>();
-  for (const line of lines) {
-    const key = `${line.sku} ${line.unitPrice.amount} ${line.unitPrice.currency}`;
-    const seen = bySku.get(key);
-    // The sum of two valid quantities is checked again by the schema where the order enters (`ORDER_LINES_MAX`).
-    bySku.set(key, seen === undefined ? line : { ...seen, quantity: Quantity.make(seen.quantity + line.quantity) });
-  }
-  return [...bySku.values()];
-};
-
 const place = (state: State, command: Extract<Command, { readonly _tag: "Place" }>): Result.Result<ReadonlyArray<Event>, Rejection> => {
   if (state !== null) return Result.fail({ _tag: "OrderExists", id: command.id });
   const [first] = command.lines;
