@@ -6,10 +6,10 @@ import { Checkout, type Order, OrderId, OrderStore, type SagaRecord, SagaRunner,
 import { PgOrderStore, PgSagaStore } from "@org/saga-postgres";
 import { Effect, Layer, Option, Schema } from "effect";
 import { Argument, Command } from "effect/cli";
-import * as CancelCommand from "./CancelCommand.ts";
 import * as CliFailure from "./CliFailure.ts";
 import * as Databases from "./Databases.ts";
 import * as Flags from "./Flags.ts";
+import * as OperateCommand from "./OperateCommand.ts";
 import * as Output from "./Output.ts";
 
 const show = Command.make(
@@ -23,8 +23,8 @@ const show = Command.make(
 ).pipe(Command.withDescription("Show an order: lines, timeline, and the steps of its checkout. Exit code 3: an undo waits for a person"));
 
 export const command = Command.make("orders").pipe(
-  Command.withDescription("Look at orders, and cancel them"),
-  Command.withSubcommands([show, CancelCommand.command]),
+  Command.withDescription("Look at orders, cancel them, resume their undoing"),
+  Command.withSubcommands([show, OperateCommand.cancel, OperateCommand.resume]),
 );
 
 interface Found {

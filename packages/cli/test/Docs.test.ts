@@ -26,6 +26,7 @@ describe("docs/cli.md", () => {
       "diagram",
       "orders show",
       "orders cancel",
+      "orders resume",
       "outbox status",
       "dlq list",
     ];

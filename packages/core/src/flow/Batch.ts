@@ -2,7 +2,8 @@
  * Runs a batch so that one poisonous item never fails its neighbours.
  *
  * - `Contention` and `Unavailable`: nobody's fault. The whole batch is run again, for a while; it is never split.
- * - `Refused`, `Misuse` or a defect: some item's fault. The batch is split, in order, until that item stands alone.
+ * - `Refused` or a defect: some item's fault. The batch is split, in order, until that item stands alone.
+ * - `Misuse`: the program's fault or its settings' (wrong credentials), no item's. Everyone in the batch is told.
  * - `Unknown`: it may have happened. Everyone in the batch is told; nothing is run again. A run that was interrupted from
  *   within is one.
  */
@@ -85,7 +86,7 @@ const judge = (mailbox: string, cause: Cause.Cause<StoreError>): Poisoned | Stor
   for (const reason of cause.reasons) {
     if (Cause.isFailReason(reason)) {
       const { error } = reason;
-      return error.reason === "Refused" || error.reason === "Misuse" ? new Poisoned({ mailbox, detail: error.message }) : error;
+      return error.reason === "Refused" ? new Poisoned({ mailbox, detail: error.message }) : error;
     }
   }
   // By whom? Not by whoever ends this fiber: that runs no handler. It may have committed before.

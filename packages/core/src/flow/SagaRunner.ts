@@ -23,8 +23,14 @@ export interface State {
   readonly revision: number;
 }
 
+/** Asks a saga that rests in `compensationFailed` to undo what is left (G8). Elsewhere it changes nothing. */
+export interface Resume {
+  readonly _tag: "Resume";
+  readonly now: Timestamp;
+}
+
 /** A command of a person or a program; the coordinator stamps its time. */
-export type Command = (now: Timestamp) => Extract<Order.Command, { readonly _tag: "Place" | "Cancel" }>;
+export type Command = (now: Timestamp) => Extract<Order.Command, { readonly _tag: "Place" | "Cancel" }> | Resume;
 
 /** The order after the request, or why it was refused. Messages and timers are answered with null. */
 export type Answer = Result.Result<Order.Order, Order.Rejection> | null;
@@ -34,8 +40,10 @@ export const initial: State = { order: null, saga: null, revision: 0 };
 /** Pure: what an input does to an order and its checkout. */
 export const decide = (definition: Checkout.Definition, state: State, input: Input<Command>, now: Timestamp): Decision<State, Answer> => {
   switch (input._tag) {
-    case "Request":
-      return request(definition, state, input.command(now), now);
+    case "Request": {
+      const command = input.command(now);
+      return command._tag === "Resume" ? resume(definition, state, command) : request(definition, state, command, now);
+    }
     case "Message":
       return drive(definition, state, { _tag: "Reply", envelope: input.envelope, now });
     case "Timer":
@@ -124,6 +132,12 @@ const request = (
       return follow({ _tag: "Cancel", by: event.reason === "canceledByUser" ? "user" : "operator", now });
     }
   }
+};
+
+const resume = (definition: Checkout.Definition, state: State, command: Resume): Decision<State, Answer> => {
+  const driven = drive(definition, state, command);
+  const { order } = driven.state;
+  return order === null ? refuse(state, { _tag: "OrderNotFound" }) : { ...driven, answer: Result.succeed(order) };
 };
 
 const refuse = (state: State, rejection: Order.Rejection): Decision<State, Answer> => ({

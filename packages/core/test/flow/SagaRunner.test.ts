@@ -183,6 +183,38 @@ describe("a request", () => {
   });
 });
 
+describe("a saga whose undo was refused for good (G8)", () => {
+  const resume: Input = Aggregate.request<SagaRunner.Command>(orderId, (now) => ({ _tag: "Resume", now }));
+
+  it("rests where a person sees it, and goes on when a person asks", () => {
+    simulate(({ database }) =>
+      Effect.gen(function* () {
+        yield* run([placing("compensating"), balanced, cancel]);
+        yield* run([replyTo(M.StockReleaseRefused, { orderId }, "reserve-stock")]);
+        const sagas = yield* SagaStore;
+        expect((yield* sagas.find("checkout", [orderId])).get(orderId)?.status).toBe("compensationFailed");
+        expect((yield* run([resume])).map(answerOf)).toEqual([["pendingPayment", false]]);
+        expect(types(database).at(-1)).toBe("inventory.release.v1");
+        yield* run([replyTo(M.StockReleased, { orderId, reason: "asked" }, "reserve-stock")]);
+        expect((yield* sagas.find("checkout", [orderId])).get(orderId)?.status).toBe("compensated");
+        expect((yield* run([resume])).map(answerOf)).toEqual([["canceled", false]]);
+      }),
+    );
+    simulate(() => Effect.map(run([resume]), (handled) => expect(handled.map(answerOf)).toEqual([["OrderNotFound", false]])));
+  });
+
+  it("is not confirmed by a release that was told without its key", () => {
+    simulate(() =>
+      Effect.gen(function* () {
+        yield* run([placing("compensating"), balanced, cancel]);
+        const courtesy = replyTo(M.StockReleased, { orderId, reason: "expired" }, "reserve-stock");
+        yield* run([{ ...courtesy, envelope: { ...courtesy.envelope, stepKey: null } }]);
+        expect((yield* (yield* SagaStore).find("checkout", [orderId])).get(orderId)?.status).toBe("compensating");
+      }),
+    );
+  });
+});
+
 describe("a message", () => {
   it("moves the saga once, however often it comes; what follows carries its conversation", () => {
     simulate(({ database }) =>

@@ -173,7 +173,8 @@ const reply = <D, C>(definition: Definition<D, C>, instance: Instance<D>, envelo
         return prepend([{ _tag: "Unschedule", name: step.name }], turn(definition, failed, { step: step.name, reason }, now));
       }
     }
-    if (status === "undoing" && step.undo !== null) {
+    // An undo is confirmed only under its key: `released, expired` is told without one, and may have been on its way for long.
+    if (status === "undoing" && step.undo !== null && envelope.stepKey !== null) {
       if (step.undo.isDone(envelope)) {
         const undone = withStep(instance, step.name, { status: "undone" });
         return prepend([{ _tag: "Unschedule", name: step.name }], undoNext(definition, undone, now));

@@ -1,4 +1,4 @@
-import { type Order, OrderId, OrderStore, SagaRunner, UnitOfWork } from "@org/saga-core";
+import { type Order, OrderId, OrderStore, Outbox, SagaRunner, SagaStore, UnitOfWork } from "@org/saga-core";
 import { PgStores } from "@org/saga-postgres";
 import { Effect, Layer } from "effect";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
@@ -46,5 +46,27 @@ describe("saga orders cancel", () => {
     const nobody = await shell.run(["orders", "cancel", "o-nobody", "--schema", "order"]);
     expect([nobody.code, nobody.stderr]).toEqual([1, expect.stringContaining("there is none")]);
     expect((await shell.run(["orders", "cancel", OPEN, "--schema", "order", "--schema", "checkout"])).code).toBe(2);
+  });
+});
+
+describe("saga orders resume", () => {
+  test("asks again for an undo that was refused for good", async () => {
+    const id = OrderId.make("o-stuck");
+    const begun = stateOf(id, NOW);
+    if (begun.saga === null) throw new Error("fixture");
+    const refused = { status: "undoRefused", round: 1, attempts: 1 } as const;
+    const stuck = {
+      ...begun.saga,
+      status: "compensationFailed",
+      steps: { ...begun.saga.steps, "authorize-payment": refused },
+      failure: { step: "commit-stock", reason: "holdExpired" },
+    } as const;
+    await put(id, { ...begun, saga: stuck });
+    expect(await shell.run(["orders", "resume", id, "--schema", "order"])).toMatchObject({ code: 0 });
+    const saga = await stores(Effect.flatMap(SagaStore, (store) => store.find("checkout", [id])));
+    expect(saga.get(id)).toMatchObject({ status: "compensating" });
+    const backlog = await stores(Effect.flatMap(Outbox, (outbox) => outbox.backlog));
+    expect(backlog.pending).toBeGreaterThan(0);
+    expect((await shell.run(["orders", "resume", "o-nobody", "--schema", "order"])).code).toBe(1);
   });
 });
