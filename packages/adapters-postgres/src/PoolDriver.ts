@@ -67,8 +67,24 @@ const settingsOf = (config: PgConfig): string =>
   ].join("; ");
 
 const run = async <Row extends object>(client: pg.PoolClient, text: string, values: ReadonlyArray<PgValue>): Promise<PgResult<Row>> => {
-  const result = await client.query<Row>(text, [...values]);
+  const name = nameOf(text);
+  const result = await client.query<Row>(name === null ? { text, values: [...values] } : { name, text, values: [...values] });
   return { rows: result.rows, count: result.rowCount ?? 0 };
+};
+
+/** Statements that a connection keeps parsed: all of this package's, for several schemas. Beyond that, texts are parsed each time. */
+const NAMED_MAX = 500;
+
+const names = new Map<string, string>();
+
+/** The same text has the same name on every connection, so that it is parsed once on each. */
+const nameOf = (text: string): string | null => {
+  const known = names.get(text);
+  if (known !== undefined) return known;
+  if (names.size >= NAMED_MAX) return null;
+  const name = `saga_${names.size}`;
+  names.set(text, name);
+  return name;
 };
 
 /** Runs and gives the connection back, or closes it. */

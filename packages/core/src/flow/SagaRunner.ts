@@ -79,13 +79,14 @@ export const make = (definition: Checkout.Definition): Aggregate<State, Command,
       changes.flatMap(({ key, before, after }) => {
         if (after.saga === null || after.saga === before.saga) return [];
         const { saga, version, status } = after.saga;
-        return [{ saga, version, id: key, status, revision: before.revision + 1, state: encodeInstance(after.saga) }];
+        return [{ saga, version, id: key, status, revision: before.revision + 1, state: after.saga }];
       }),
     );
   }),
   decide: (state, input, now) => decide(definition, state, input, now),
+  // Orders and instances are JSON values as they are; encoding them by their schemas took a quarter of the flow's time (measured).
   encodeAnswer: (answer) =>
-    answer !== null && Result.isSuccess(answer) ? { order: encodeOrder(answer.success) } : { rejection: answer?.failure ?? null },
+    answer !== null && Result.isSuccess(answer) ? { order: answer.success } : { rejection: answer?.failure ?? null },
   decodeAnswer: (json) => {
     const { order, rejection } = decodeRecorded(json);
     if (order !== undefined) return Result.succeed(order);
@@ -193,9 +194,7 @@ export const Instance = Schema.Struct({
   startedAt: Schema.Int,
 });
 
-const encodeInstance = Schema.encodeSync(Schema.toCodecJson(Instance));
 const decodeInstance = Schema.decodeUnknownSync(Schema.toCodecJson(Instance));
-const encodeOrder = Schema.encodeSync(Schema.toCodecJson(Order.Order));
 
 const Recorded = Schema.Struct({
   order: Schema.optionalKey(Order.Order),
