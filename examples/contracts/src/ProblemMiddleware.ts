@@ -7,7 +7,15 @@
  * A 5xx is logged by its cause, without the request's body; its caller learns only the code.
  */
 import { ByteSize, Cause, Effect, Layer, Option, Schema, SchemaIssue } from "effect";
-import { HttpIncomingMessage, HttpRouter, HttpServerError, HttpServerRequest, HttpServerResponse, ProblemDetails } from "effect/http";
+import {
+  type Headers,
+  HttpIncomingMessage,
+  HttpRouter,
+  HttpServerError,
+  HttpServerRequest,
+  HttpServerResponse,
+  ProblemDetails,
+} from "effect/http";
 import { HttpApi, HttpApiError, type HttpApiGroup, HttpApiMiddleware } from "effect/http-api";
 import type { HttpMethod } from "effect/http";
 import * as Problem from "./Problem.ts";
@@ -42,7 +50,9 @@ const layerGlobal: Layer.Layer<never, never, HttpRouter.HttpRouter> = HttpRouter
       const answer =
         length > BODY_BYTES_MAX
           ? Problem.response("body_too_large", { detail: tooLarge })
-          : yield* Effect.catchCause(handler, (cause) => (Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : ofCause(cause)));
+          : isUndeclared(request.headers, length)
+            ? Problem.response("unsupported_media_type", { detail: undeclared })
+            : yield* Effect.catchCause(handler, (cause) => (Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : ofCause(cause)));
       return answer.status < 400 ? answer : complete(answer, request.url);
     }).pipe(Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.fromInputUnsafe(BODY_BYTES_MAX))),
   { global: true },
@@ -88,6 +98,12 @@ export const methodNotAllowed = (routes: ReadonlyArray<KnownRoute>): Layer.Layer
   return HttpRouter.addAll(refusals);
 };
 
+/** A body that does not say what it is, or that is packed: nobody guesses. */
+const isUndeclared = (headers: Headers.Headers, length: number): boolean =>
+  (headers["content-type"] === undefined && (length > 0 || headers["transfer-encoding"] !== undefined)) ||
+  (headers["content-encoding"] ?? "identity") !== "identity";
+
+const undeclared = "say application/json in Content-Type, and no Content-Encoding";
 const tooLarge = `at most ${BODY_BYTES_MAX} bytes`;
 
 const ofCause = (cause: Cause.Cause<unknown>): Effect.Effect<HttpServerResponse.HttpServerResponse> =>

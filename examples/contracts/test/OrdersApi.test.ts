@@ -146,6 +146,7 @@ describe("OrdersApi", () => {
     ["an unknown SKU", { body: json({ ...good, lines: [{ sku: "unicorn", quantity: 1 }] }) }, 422, "unknown_sku"],
     ["malformed JSON", { body: '{"lines": [' }, 400, "malformed_json"],
     ["a wrong content type", { body: json(good), type: "text/plain" }, 415, "unsupported_media_type"],
+    ["a packed body", { headers: { "content-encoding": "gzip" }, body: json(good) }, 415, "unsupported_media_type"],
     ["a body of 1 MB", { body: json({ ...good, note: "x".repeat(1_000_000) }) }, 413, "body_too_large"],
     ["no Idempotency-Key", { headers: { "idempotency-key": "" }, body: json(good) }, 400, "idempotency_key_invalid", "idempotency-key"],
     [
@@ -184,6 +185,20 @@ describe("OrdersApi", () => {
         yield* expectProblem(anonymous, 401, "unauthenticated");
         const keyless = yield* HttpClient.execute(HttpClientRequest.setHeader(request, "x-customer-id", "alice"));
         yield* expectProblem(keyless, 400, "idempotency_key_missing");
+      }),
+    ),
+  );
+
+  it.effect("refuses a body that does not say what it is", () =>
+    withService((fake) =>
+      Effect.gen(function* () {
+        const request = HttpClientRequest.post("/api/v1/orders").pipe(
+          HttpClientRequest.setHeaders({ "x-customer-id": "alice", "idempotency-key": "k" }),
+          HttpClientRequest.setBody(HttpBody.uint8Array(new TextEncoder().encode(json(good)))),
+          HttpClientRequest.removeHeader("content-type"),
+        );
+        yield* expectProblem(yield* HttpClient.execute(request), 415, "unsupported_media_type");
+        assert.strictEqual(fake.orders.size, 0);
       }),
     ),
   );

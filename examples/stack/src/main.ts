@@ -24,7 +24,7 @@ The shop in one process, with everything embedded: shows the flows of an order, 
 const SNAPSHOTS = fileURLToPath(new URL("../../../.cache/pglite", import.meta.url));
 
 /** Shorter than a real shop's: a demonstration should not wait for a payment that never answers. An environment variable wins. */
-const QUICK = { PAYMENT_CALL_TIMEOUT_MS: "500", PAYMENT_DEADLINE_MS: "1500" };
+const QUICK = { PAYMENT_CALL_TIMEOUT_MS: "1000", PAYMENT_DEADLINE_MS: "3000" };
 
 /** Begins the customers' names. */
 const RUN = "demo";
@@ -36,7 +36,13 @@ const run = Effect.fn("main.run")(function* (once: boolean) {
   if (Result.isFailure(parsed)) return yield* parsed.failure;
   const config = parsed.success;
   yield* Console.log("Starting the shop: PostgreSQL embedded, messages in memory ...");
-  const { shopUrl, providerUrl } = yield* Embedded.start({ config, port: once ? 0 : config.http.ports.order, snapshots: SNAPSHOTS });
+  const { shopUrl, providerUrl } = yield* Embedded.start({ config, port: once ? 0 : config.http.ports.order, snapshots: SNAPSHOTS }).pipe(
+    Effect.catchTag("ServeError", ({ cause }) =>
+      Effect.fail(
+        new Error(`the shop cannot listen: ${cause instanceof Error ? cause.message : "why is not known"}; ORDER_PORT sets its port`),
+      ),
+    ),
+  );
   const report = yield* Flows.run(shopUrl, {
     print: (line) => void process.stdout.write(`${line}\n`),
     color: Print.wantsColor(process.stdout, process.env),
@@ -75,9 +81,13 @@ if (typeof flags === "string") {
   NodeRuntime.runMain(program, {
     disableErrorReporting: true,
     teardown: (exit, onExit) => {
-      if (Exit.isSuccess(exit)) return onExit(Number(exit.value));
-      if (!Cause.hasInterruptsOnly(exit.cause)) process.stderr.write(`${Cause.prettyErrors(exit.cause).join("\n")}\n`);
-      onExit(ServiceMain.exitCode(exit));
+      if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) {
+        process.stderr.write(`${Cause.prettyErrors(exit.cause).join("\n")}\n`);
+      }
+      const code = Exit.isSuccess(exit) ? Number(exit.value) : ServiceMain.exitCode(exit);
+      onExit(code);
+      // What waits for nothing more (idle connections, timers) does not keep it.
+      process.exit(code);
     },
   });
 }
