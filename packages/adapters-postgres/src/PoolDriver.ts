@@ -21,6 +21,8 @@ export const make = (config: PgConfig): PoolDriver => {
     connectionString: Redacted.value(config.url),
     application_name: config.applicationName,
     max: config.poolSize,
+    // Statements of one transaction that do not wait for each other share a round trip. COMMIT then says whether they all held.
+    pipeline: true,
     connectionTimeoutMillis: Duration.toMillis(config.connectTimeout),
     query_timeout: Duration.toMillis(config.statementTimeout) + CLIENT_GRACE_MS,
     keepAlive: true,

@@ -77,10 +77,16 @@ const inTransaction = Effect.fnUntraced(function* <S, C, A, R>(aggregate: Aggreg
   }
 
   const changes = changesOf(aggregate, before, states);
-  if (changes.length > 0) yield* aggregate.save(changes);
-  yield* sendAll(sent, now);
-  yield* keepTime(aggregate.name, [...timers.values()], inputs);
-  yield* recordAnswers(aggregate, inputs, outcomes, repeats);
+  // Together: a driver that pipelines sends them in one go. Every lock they need is held, or is the insert of a new key.
+  yield* Effect.all(
+    [
+      changes.length > 0 ? aggregate.save(changes) : Effect.void,
+      sendAll(sent, now),
+      keepTime(aggregate.name, [...timers.values()], inputs),
+      recordAnswers(aggregate, inputs, outcomes, repeats),
+    ],
+    { concurrency: "unbounded", discard: true },
+  );
   return outcomes.flatMap((outcome) => (outcome === undefined ? [] : [outcome]));
 });
 
