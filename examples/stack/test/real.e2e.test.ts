@@ -21,7 +21,7 @@ const UNITS = 100;
 const COPIES = 5;
 /** Checkouts under way that count as "in the middle". */
 const UNDER_WAY = 10;
-/** Every process that takes part in an order. The catalogue has no state to lose. */
+/** Every process. */
 const VICTIMS: ReadonlyArray<ServiceConfig.ServiceName> = [
   "order",
   "checkout",
@@ -29,6 +29,7 @@ const VICTIMS: ReadonlyArray<ServiceConfig.ServiceName> = [
   "fulfillment",
   "notification",
   "payment-provider",
+  "catalog",
 ];
 
 /** Flows whose end does not depend on when the customer acts, or how long a process is away. */
