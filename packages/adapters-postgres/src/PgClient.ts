@@ -6,7 +6,7 @@
  */
 import type { PGlite } from "@electric-sql/pglite";
 import { StoreError, type Transaction } from "@org/saga-core";
-import { Context, Effect, Layer, Schema } from "effect";
+import { Context, Effect, Layer } from "effect";
 import * as PgConfig from "./PgConfig.ts";
 import type { PgDriver, PgNative, PgResult, PgValue } from "./PgDriver.ts";
 import * as PgError from "./PgError.ts";
@@ -20,8 +20,12 @@ export class PgClient extends Context.Service<
     readonly driver: PgDriver;
     /** The schema's name. */
     readonly schema: string;
-    /** The same as an SQL identifier, quotes included: `select … from ${quoted}.orders`. */
+    /** The same as an SQL identifier, quotes included. */
     readonly quoted: string;
+    /** What stands before each table's name: schema and prefix. `select … from ${tables}orders`. */
+    readonly tables: string;
+    /** The prefix alone. */
+    readonly prefix: string;
     /**
      * One statement. Inside a transaction of the same driver it runs in that transaction (a database with one connection
      * could not answer otherwise), else in one of its own.
@@ -45,14 +49,20 @@ export class PgClient extends Context.Service<
   }
 >()("@org/saga-postgres/PgClient") {}
 
-/** A client of `driver` in `schema`. The name is checked: it becomes part of statements. */
-export const make = Effect.fnUntraced(function* (driver: PgDriver, schema: string): Effect.fn.Return<PgClient["Service"], StoreError> {
-  if (!Schema.is(PgConfig.SchemaName)(schema))
-    return yield* PgTransaction.failure("Misuse", "PgClient.make", PgConfig.schemaProblem(schema));
+/** A client of `driver` in `schema`. Names are checked: they become part of statements. */
+export const make = Effect.fnUntraced(function* (
+  driver: PgDriver,
+  schema: string,
+  tablePrefix: string = PgConfig.DEFAULT_TABLE_PREFIX,
+): Effect.fn.Return<PgClient["Service"], StoreError> {
+  const problem = PgConfig.nameProblem(schema, tablePrefix);
+  if (problem !== null) return yield* PgTransaction.failure("Misuse", "PgClient.make", problem);
   return {
     driver,
     schema,
     quoted: `"${schema}"`,
+    tables: `"${schema}".${tablePrefix}`,
+    prefix: tablePrefix,
     query: (operation, text, values = []) => query(driver, operation, text, values),
     within: (operation, text, values = []) => within(driver, operation, text, values),
     native: Effect.map(PgTransaction.current(driver, "PgClient.native"), (transaction) => transaction.session.native),
@@ -71,13 +81,16 @@ export const layer = (options: PgConfig.PgOptions): Layer.Layer<PgClient, StoreE
         Effect.sync(() => PoolDriver.make(config)),
         (pool) => Effect.promise(() => pool.close()),
       );
-      return yield* make(driver, config.schema);
+      return yield* make(driver, config.schema, config.tablePrefix);
     }),
   );
 
 /** A schema of a PGlite instance that lives elsewhere. Several may share one instance. */
-export const layerPglite = (instance: PGlite, schema: string = PgConfig.DEFAULT_SCHEMA): Layer.Layer<PgClient, StoreError> =>
-  Layer.effect(PgClient, make(PgliteDriver.of(instance), schema));
+export const layerPglite = (
+  instance: PGlite,
+  schema: string = PgConfig.DEFAULT_SCHEMA,
+  tablePrefix: string = PgConfig.DEFAULT_TABLE_PREFIX,
+): Layer.Layer<PgClient, StoreError> => Layer.effect(PgClient, make(PgliteDriver.of(instance), schema, tablePrefix));
 
 const query = <Row extends object>(
   driver: PgDriver,

@@ -14,6 +14,8 @@ export interface PgConfig {
   readonly url: Redacted.Redacted;
   /** The PostgreSQL schema of the service. */
   readonly schema: string;
+  /** Stands before the name of every table and index, for a schema that is shared with other tables. Usually empty. */
+  readonly tablePrefix: string;
   /** Connections at most. A batch needs one, a shard that is being drained needs one. */
   readonly poolSize: number;
   /** Shown in `pg_stat_activity`. */
@@ -38,6 +40,7 @@ export interface PgConfig {
 export interface PgOptions {
   readonly url: string | Redacted.Redacted;
   readonly schema?: string | undefined;
+  readonly tablePrefix?: string | undefined;
   readonly poolSize?: number | undefined;
   readonly applicationName?: string | undefined;
   readonly connectTimeout?: Duration.Input | undefined;
@@ -49,6 +52,10 @@ export interface PgOptions {
 }
 
 export const DEFAULT_SCHEMA = "saga";
+export const DEFAULT_TABLE_PREFIX = "";
+
+/** With the longest name of an index behind it, it stays within PostgreSQL's 63 bytes. */
+export const TablePrefix = Schema.String.check(Schema.isPattern(/^([a-z_][a-z0-9_]{0,19})?$/));
 
 /** Connections: with group commit two write as much as the disk can take (measured: batches of 64 on 2 connections); the rest is for relays and reads. */
 const POOL_SIZE = 10;
@@ -67,6 +74,7 @@ const KEEP_ALIVE = Duration.seconds(5);
 export const make = (options: PgOptions): PgConfig => ({
   url: Redacted.isRedacted(options.url) ? options.url : Redacted.make(options.url),
   schema: options.schema ?? DEFAULT_SCHEMA,
+  tablePrefix: options.tablePrefix ?? DEFAULT_TABLE_PREFIX,
   poolSize: options.poolSize ?? POOL_SIZE,
   applicationName: options.applicationName ?? options.schema ?? DEFAULT_SCHEMA,
   connectTimeout: duration(options.connectTimeout, CONNECT_TIMEOUT),
@@ -77,16 +85,18 @@ export const make = (options: PgOptions): PgConfig => ({
   keepAlive: duration(options.keepAlive, KEEP_ALIVE),
 });
 
-/** From the environment: `POSTGRES_URL`, and optionally `POSTGRES_SCHEMA`, `POSTGRES_POOL_SIZE`. */
+/** From the environment: `POSTGRES_URL`, and optionally `POSTGRES_SCHEMA`, `POSTGRES_TABLE_PREFIX`, `POSTGRES_POOL_SIZE`. */
 export const config: Config.Config<PgConfig> = Config.all({
   url: Config.Redacted("POSTGRES_URL"),
   schema: Config.withDefault(Config.String("POSTGRES_SCHEMA"), DEFAULT_SCHEMA),
+  tablePrefix: Config.withDefault(Config.String("POSTGRES_TABLE_PREFIX"), DEFAULT_TABLE_PREFIX),
   poolSize: Config.withDefault(Config.Int("POSTGRES_POOL_SIZE"), POOL_SIZE),
 }).pipe(Config.map(make));
 
 /** What is wrong with a configuration, or null. Never shows the address. */
 export const problemOf = (config: PgConfig): string | null => {
-  if (!Schema.is(SchemaName)(config.schema)) return schemaProblem(config.schema);
+  const problem = nameProblem(config.schema, config.tablePrefix);
+  if (problem !== null) return problem;
   if (!Number.isSafeInteger(config.poolSize) || config.poolSize < 1)
     return `poolSize must be a whole number of at least 1, not ${config.poolSize}`;
   const url = Redacted.value(config.url);
@@ -94,8 +104,14 @@ export const problemOf = (config: PgConfig): string | null => {
   return null;
 };
 
-export const schemaProblem = (name: string): string =>
-  `${JSON.stringify(name)} cannot be a schema name: lower-case letters, digits and _, at most 63, not beginning with a digit`;
+/** Why these names cannot be used, or null. */
+export const nameProblem = (schema: string, tablePrefix: string): string | null => {
+  if (!Schema.is(SchemaName)(schema))
+    return `${JSON.stringify(schema)} cannot be a schema name: lower-case letters, digits and _, at most 63, not beginning with a digit`;
+  if (!Schema.is(TablePrefix)(tablePrefix))
+    return `${JSON.stringify(tablePrefix)} cannot be a table prefix: lower-case letters, digits and _, at most 20, not beginning with a digit`;
+  return null;
+};
 
 const duration = (input: Duration.Input | undefined, fallback: Duration.Duration): Duration.Duration =>
   input === undefined ? fallback : Duration.fromInputUnsafe(input);

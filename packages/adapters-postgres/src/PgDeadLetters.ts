@@ -10,7 +10,7 @@ import * as PgTime from "./PgTime.ts";
 export const layer: Layer.Layer<DeadLetters, never, PgClient> = Layer.effect(
   DeadLetters,
   Effect.map(PgClient, (client) => {
-    const sql = statements(client.quoted);
+    const sql = statements(client.tables);
     return {
       append: (letters) => Effect.asVoid(client.within("DeadLetters.append", sql.append, columnsOf(letters))),
       list: Effect.fnUntraced(function* (consumer: string, max: number) {
@@ -26,9 +26,9 @@ export const layer: Layer.Layer<DeadLetters, never, PgClient> = Layer.effect(
 const COLUMNS = `consumer, message_id, position, problem, detail, attempts, at, type, topic, key, occurred_at, correlation_id,
   causation_id, step_key, saga, traceparent, tracestate, payload`;
 
-const statements = (schema: string) => ({
+const statements = (tables: string) => ({
   append: `
-insert into ${schema}.dead_letters (${COLUMNS})
+insert into ${tables}dead_letters (${COLUMNS})
 select consumer, message_id, position, problem, detail, attempts, ${PgTime.moment("at")}, type, topic, key, ${PgTime.moment("occurred_at")},
   correlation_id, causation_id, step_key, saga, traceparent, tracestate, decode(payload, 'base64')
 from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::float8[], $8::text[], $9::text[], $10::text[],
@@ -39,8 +39,8 @@ on conflict (consumer, message_id) do nothing`,
 select consumer, message_id, position, problem, detail, attempts, ${PgTime.millis("at")} as at, type, topic, key,
   ${PgTime.millis("occurred_at")} as occurred_at, correlation_id, causation_id, step_key, saga, traceparent, tracestate,
   encode(payload, 'base64') as payload
-from ${schema}.dead_letters where consumer = $1 order by ${"dead_letters"}.at, seq limit $2::int`,
-  remove: `delete from ${schema}.dead_letters where consumer = $1 and message_id = any($2::text[])`,
+from ${tables}dead_letters where consumer = $1 order by ${"dead_letters"}.at, seq limit $2::int`,
+  remove: `delete from ${tables}dead_letters where consumer = $1 and message_id = any($2::text[])`,
 });
 
 interface LetterRow {

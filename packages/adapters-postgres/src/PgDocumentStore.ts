@@ -9,7 +9,7 @@ const TABLE: PgState.StateTable = { name: "documents", kind: "kind", more: [] };
 export const layer: Layer.Layer<DocumentStore, never, PgClient> = Layer.effect(
   DocumentStore,
   Effect.map(PgClient, (client) => {
-    const sql = PgState.statements(client.quoted, TABLE);
+    const sql = PgState.statements(client.tables, TABLE);
     return {
       load: (kind, ids) => Effect.map(client.within<Document>("DocumentStore.load", sql.lock, [kind, ids]), ({ rows }) => byId(rows)),
       save: (documents) =>

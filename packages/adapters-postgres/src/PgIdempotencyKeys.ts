@@ -9,7 +9,7 @@ import * as PgTransaction from "./PgTransaction.ts";
 export const layer: Layer.Layer<IdempotencyKeys, never, PgClient> = Layer.effect(
   IdempotencyKeys,
   Effect.map(PgClient, (client) => {
-    const sql = statements(client.quoted);
+    const sql = statements(client.tables);
     return {
       claim: (keys) => claim(client, sql, keys),
       record: (answers) => record(client, sql, answers),
@@ -18,17 +18,17 @@ export const layer: Layer.Layer<IdempotencyKeys, never, PgClient> = Layer.effect
   }),
 );
 
-const statements = (schema: string) => ({
+const statements = (tables: string) => ({
   claim: `
-insert into ${schema}.idempotency_keys (scope, key, fingerprint)
+insert into ${tables}idempotency_keys (scope, key, fingerprint)
 select scope, key, fingerprint from unnest($1::text[], $2::text[], $3::text[]) as k(scope, key, fingerprint) order by scope, key
 on conflict do nothing returning scope, key`,
   read: `
-select i.scope, i.key, i.fingerprint, i.answer from ${schema}.idempotency_keys i
+select i.scope, i.key, i.fingerprint, i.answer from ${tables}idempotency_keys i
 join unnest($1::text[], $2::text[]) as k(scope, key) on i.scope = k.scope and i.key = k.key`,
   // `now()` is the transaction's own time: only what it claimed itself has that.
   record: `
-update ${schema}.idempotency_keys i set answer = a.answer::jsonb
+update ${tables}idempotency_keys i set answer = a.answer::jsonb
 from unnest($1::text[], $2::text[], $3::text[]) as a(scope, key, answer)
 where i.scope = a.scope and i.key = a.key and i.answer is null and i.claimed_at = now()`,
 });

@@ -9,7 +9,7 @@ export const layer: Layer.Layer<Inbox, never, PgClient> = Layer.effect(
   Effect.map(PgClient, (client) => {
     // In key order, so that two batches never wait for each other. The insert waits for a concurrent one of the same id.
     const ADMIT = `
-insert into ${client.quoted}.inbox (consumer, message_id)
+insert into ${client.tables}inbox (consumer, message_id)
 select $1, id from unnest($2::text[]) as m(id) order by id
 on conflict do nothing returning message_id`;
     return {

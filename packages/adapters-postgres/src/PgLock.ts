@@ -6,7 +6,7 @@ import { PgClient } from "./PgClient.ts";
 export const layer: Layer.Layer<Lock, never, PgClient> = Layer.effect(
   Lock,
   Effect.map(PgClient, (client) => {
-    const sql = statements(client.quoted);
+    const sql = statements(client.tables);
     return {
       acquire: Effect.fnUntraced(function* (name: string, owner: string, ttlMillis: number) {
         const { rows } = yield* client.query<{ readonly fence: number }>("Lock.acquire", sql.acquire, [name, owner, ttlMillis]);
@@ -22,15 +22,15 @@ export const layer: Layer.Layer<Lock, never, PgClient> = Layer.effect(
   }),
 );
 
-const statements = (schema: string) => ({
+const statements = (tables: string) => ({
   acquire: `
-insert into ${schema}.locks as l (name, owner, fence, expires_at)
+insert into ${tables}locks as l (name, owner, fence, expires_at)
 values ($1, $2, 1, clock_timestamp() + $3::float8 * interval '1 millisecond')
 on conflict (name) do update set owner = excluded.owner, fence = l.fence + 1, expires_at = excluded.expires_at
 where l.owner = excluded.owner or l.expires_at <= clock_timestamp()
 returning fence::float8 as fence`,
   renew: `
-update ${schema}.locks set expires_at = clock_timestamp() + $4::float8 * interval '1 millisecond'
+update ${tables}locks set expires_at = clock_timestamp() + $4::float8 * interval '1 millisecond'
 where name = $1 and owner = $2 and fence = $3::bigint and expires_at > clock_timestamp()`,
-  release: `update ${schema}.locks set expires_at = '-infinity' where name = $1 and owner = $2 and fence = $3::bigint`,
+  release: `update ${tables}locks set expires_at = '-infinity' where name = $1 and owner = $2 and fence = $3::bigint`,
 });

@@ -136,9 +136,14 @@ export const load: Effect.Effect<ReadonlyArray<Migration>, PgMigrationError> = E
     new PgMigrationError({ problem: "Unreadable", migration: "", message: "the folder migrations/ of @org/saga-postgres cannot be read" }),
 });
 
-const tableOf = (client: PgClient["Service"]): string => `${client.quoted}.saga_migrations`;
+const tableOf = (client: PgClient["Service"]): string => `${client.tables}saga_migrations`;
 
-const inSchema = (client: PgClient["Service"], sql: string): string => sql.replaceAll(':"schema"', client.quoted);
+/** Schema and prefix put in: tables carry the prefix, and so do indexes, whose names belong to the schema as well. */
+const inSchema = (client: PgClient["Service"], sql: string): string =>
+  sql
+    .replaceAll(/\b(create (?:unique )?index) (?=[a-z])/g, `$1 ${client.prefix}`)
+    .replaceAll(':"schema".', client.tables)
+    .replaceAll(':"schema"', client.quoted);
 
 type Applied = ReadonlyMap<string, string>;
 

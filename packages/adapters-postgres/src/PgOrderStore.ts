@@ -10,9 +10,9 @@ import * as PgTime from "./PgTime.ts";
 export const layer: Layer.Layer<OrderStore, never, PgClient> = Layer.effect(
   OrderStore,
   Effect.map(PgClient, (client) => {
-    const LOCK = lockStatement(client.quoted);
-    const READ = readStatement(client.quoted);
-    const WRITE = writeStatement(client.quoted);
+    const LOCK = lockStatement(client.tables);
+    const READ = readStatement(client.tables);
+    const WRITE = writeStatement(client.tables);
     return {
       load: Effect.fnUntraced(function* (ids: ReadonlyArray<OrderId>) {
         const { rows } = yield* client.within<{ readonly id: OrderId }>("OrderStore.load", LOCK, [ids]);
@@ -30,45 +30,45 @@ export const layer: Layer.Layer<OrderStore, never, PgClient> = Layer.effect(
   }),
 );
 
-const lockStatement = (schema: string): string => `
-select id from ${schema}.orders where id = any($1::text[]) order by id for update`;
+const lockStatement = (tables: string): string => `
+select id from ${tables}orders where id = any($1::text[]) order by id for update`;
 
 /** Lines and history as lists in the order's own row: one round trip, no join to multiply rows. */
-const readStatement = (schema: string): string => `
+const readStatement = (tables: string): string => `
 select o.id, o.customer_id, o.status, o.reason, o.total_amount::float8 as total_amount, o.currency, o.payment_method,
   o.cancel_policy, o.cancel_requested, o.paid, o.version,
   (select json_agg(json_build_array(l.sku, l.name, l.quantity, l.unit_amount, l.currency) order by l.line_no)
-     from ${schema}.order_lines l where l.order_id = o.id) as lines,
+     from ${tables}order_lines l where l.order_id = o.id) as lines,
   (select json_agg(json_build_array(h.status, ${PgTime.millis("h.at")}, h.reason) order by h.entry_no)
-     from ${schema}.order_history h where h.order_id = o.id) as history
-from ${schema}.orders o where o.id = any($1::text[]) order by o.id`;
+     from ${tables}order_history h where h.order_id = o.id) as history
+from ${tables}orders o where o.id = any($1::text[]) order by o.id`;
 
 /**
  * $1–$15 orders, new ones without `before_version`; $16–$22 lines; $23–$27 history. The guard is version and status as
  * they were loaded; that the way between them is legal was checked by the table of `OrderStatus`.
  */
-const writeStatement = (schema: string): string => `
+const writeStatement = (tables: string): string => `
 with change as (
   select * from unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[],
     $10::text[], $11::bool[], $12::bool[], $13::int[], $14::float8[], $15::float8[])
   as c(id, before_version, before_status, customer_id, status, reason, total_amount, currency, payment_method,
     cancel_policy, cancel_requested, paid, version, created_at, updated_at)
 ), created as (
-  insert into ${schema}.orders (id, customer_id, status, reason, total_amount, currency, payment_method, cancel_policy,
+  insert into ${tables}orders (id, customer_id, status, reason, total_amount, currency, payment_method, cancel_policy,
     cancel_requested, paid, version, created_at, updated_at)
   select id, customer_id, status, reason, total_amount, currency, payment_method, cancel_policy,
     cancel_requested, paid, version, ${PgTime.moment("created_at")}, ${PgTime.moment("updated_at")}
   from change where before_version is null order by id
 ), changed as (
-  update ${schema}.orders o set status = c.status, reason = c.reason, cancel_requested = c.cancel_requested, paid = c.paid,
+  update ${tables}orders o set status = c.status, reason = c.reason, cancel_requested = c.cancel_requested, paid = c.paid,
     version = c.version, updated_at = ${PgTime.moment("c.updated_at")}
   from change c where o.id = c.id and o.version = c.before_version and o.status = c.before_status
   returning o.id
 ), lines as (
-  insert into ${schema}.order_lines (order_id, line_no, sku, name, quantity, unit_amount, currency)
+  insert into ${tables}order_lines (order_id, line_no, sku, name, quantity, unit_amount, currency)
   select * from unnest($16::text[], $17::int[], $18::text[], $19::text[], $20::int[], $21::bigint[], $22::text[])
 ), entries as (
-  insert into ${schema}.order_history (order_id, entry_no, status, at, reason)
+  insert into ${tables}order_history (order_id, entry_no, status, at, reason)
   select order_id, entry_no, status, ${PgTime.moment("at")}, reason
   from unnest($23::text[], $24::int[], $25::text[], $26::float8[], $27::text[]) as h(order_id, entry_no, status, at, reason)
 )

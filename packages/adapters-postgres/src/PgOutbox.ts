@@ -31,7 +31,7 @@ import * as PgWakeup from "./PgWakeup.ts";
 export const layer: Layer.Layer<Outbox, never, PgClient> = Layer.effect(
   Outbox,
   Effect.map(PgClient, (client) => {
-    const sql = statements(client.quoted);
+    const sql = statements(client.tables);
     const wakeup = PgWakeup.make();
     const hasPending = Effect.map(
       client.query<{ readonly pending: boolean }>("Outbox.awaitPending", sql.hasPending),
@@ -58,9 +58,9 @@ export const layer: Layer.Layer<Outbox, never, PgClient> = Layer.effect(
 
 const PENDING = "sent_at is null and parked_at is null";
 
-const statements = (schema: string) => ({
+const statements = (tables: string) => ({
   append: `
-insert into ${schema}.outbox (id, shard, aggregatetype, aggregateid, type, topic, payload, occurred_at, correlation_id, causation_id,
+insert into ${tables}outbox (id, shard, aggregatetype, aggregateid, type, topic, payload, occurred_at, correlation_id, causation_id,
   step_key, saga, traceparent, tracestate)
 select id, shard, aggregatetype, aggregateid, type, topic, payload::jsonb, ${PgTime.moment("occurred_at")}, correlation_id, causation_id,
   step_key, saga, traceparent, tracestate
@@ -72,21 +72,21 @@ order by ordinal`,
   // One probe of the partial index a shard: flat, however many rows wait.
   pendingShards: `
 select shard from generate_series(0, ${OUTBOX_SHARDS - 1}) as s(shard)
-where exists (select from ${schema}.outbox o where o.shard = s.shard and ${PENDING}) order by shard`,
-  hasPending: `select exists (select from ${schema}.outbox where ${PENDING}) as pending`,
+where exists (select from ${tables}outbox o where o.shard = s.shard and ${PENDING}) order by shard`,
+  hasPending: `select exists (select from ${tables}outbox where ${PENDING}) as pending`,
   own: "select pg_try_advisory_xact_lock($1::int, $2::int) as owned",
   claim: `
 select seq::float8 as seq, id, type, topic, aggregateid, ${PgTime.millis("occurred_at")} as occurred_at, correlation_id, causation_id,
   step_key, saga, traceparent, tracestate, payload::text as payload
-from ${schema}.outbox where shard = $1 and ${PENDING} order by outbox.seq limit $2::int`,
+from ${tables}outbox where shard = $1 and ${PENDING} order by outbox.seq limit $2::int`,
   mark: `
-update ${schema}.outbox o set sent_at = case when m.published then clock_timestamp() end,
+update ${tables}outbox o set sent_at = case when m.published then clock_timestamp() end,
   parked_at = case when not m.published then clock_timestamp() end
 from unnest($1::bigint[], $2::bool[]) as m(seq, published) where o.seq = m.seq`,
   backlog: `
-select (select count(*) from ${schema}.outbox where ${PENDING})::float8 as pending,
-  (select ${PgTime.millis("min(occurred_at)")} from ${schema}.outbox where ${PENDING}) as oldest_at,
-  (select count(*) from ${schema}.outbox where parked_at is not null)::float8 as parked`,
+select (select count(*) from ${tables}outbox where ${PENDING})::float8 as pending,
+  (select ${PgTime.millis("min(occurred_at)")} from ${tables}outbox where ${PENDING}) as oldest_at,
+  (select count(*) from ${tables}outbox where parked_at is not null)::float8 as parked`,
 });
 
 /** `order.created` is about an `order`. */
@@ -179,7 +179,7 @@ const drainLocked = <R>(client: PgClient["Service"], sql: Statements, shard: num
       const run: Run = (text, values) => attempt(OPERATION, () => session.query(text, values));
       const exit = yield* Effect.exit(
         Effect.gen(function* () {
-          const { rows } = yield* run<{ readonly owned: boolean }>(sql.own, [lockClass(client.schema), shard]);
+          const { rows } = yield* run<{ readonly owned: boolean }>(sql.own, [lockClass(client.tables), shard]);
           return rows[0]?.owned === true ? yield* drainOwned(run, sql, shard, max, publish, restore) : BUSY;
         }),
       );
@@ -196,7 +196,7 @@ const drainLocked = <R>(client: PgClient["Service"], sql: Statements, shard: num
 /** Owns the shard by name: there is one process, and it has one connection. */
 const drainAlone = <R>(client: PgClient["Service"], sql: Statements, shard: number, max: number, publish: Publish<R>) => {
   const { ownedShards } = client.driver;
-  const name = `${client.schema}/${shard}`;
+  const name = `${client.tables}/${shard}`;
   const run: Run = (text, values) => client.query(OPERATION, text, values);
   return Effect.uninterruptibleMask((restore) =>
     Effect.suspend(() => {
@@ -230,5 +230,5 @@ const drainOwned = Effect.fnUntraced(function* <R>(
   return { _tag: "Drained", published, refused: rows.length - published };
 });
 
-/** Advisory locks belong to the database: the first number keeps the outboxes of its schemas, and other users, apart. */
-const lockClass = (schema: string): number => Shard.fnv1a(`saga-outbox:${schema}`) | 0;
+/** Advisory locks belong to the database: the first number keeps its outboxes, and other users, apart. */
+const lockClass = (tables: string): number => Shard.fnv1a(`saga-outbox:${tables}`) | 0;

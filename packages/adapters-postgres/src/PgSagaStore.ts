@@ -16,8 +16,8 @@ const TABLE: PgState.StateTable = {
 export const layer: Layer.Layer<SagaStore, never, PgClient> = Layer.effect(
   SagaStore,
   Effect.map(PgClient, (client) => {
-    const sql = PgState.statements(client.quoted, TABLE);
-    const COUNT = `select status, count(*)::float8 as count from ${client.quoted}.sagas where saga = $1 group by status order by status`;
+    const sql = PgState.statements(client.tables, TABLE);
+    const COUNT = `select status, count(*)::float8 as count from ${client.tables}sagas where saga = $1 group by status order by status`;
     return {
       load: (saga, ids) => Effect.map(client.within<SagaRecord>("SagaStore.load", sql.lock, [saga, ids]), ({ rows }) => byId(rows)),
       save: (records) => PgState.save(client, "SagaStore.save", sql.write, records.map(stateOf)),

@@ -29,8 +29,8 @@ export interface Statements {
   readonly write: string;
 }
 
-export const statements = (schema: string, table: StateTable): Statements => {
-  const target = `${schema}.${table.name}`;
+export const statements = (tables: string, table: StateTable): Statements => {
+  const target = `${tables}${table.name}`;
   const extra = table.more.map(([name]) => `${name}, `).join("");
   const read = `select ${table.kind}, id, ${extra}revision, state from ${target} where ${table.kind} = $1 and id = any($2::text[]) order by id`;
   const arrays = [

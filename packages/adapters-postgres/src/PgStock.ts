@@ -33,7 +33,7 @@ import * as PgUnitOfWork from "./PgUnitOfWork.ts";
 export const make: Effect.Effect<StockReservation["Service"], never, PgClient | UnitOfWork | Scope.Scope> = Effect.gen(function* () {
   const client = yield* PgClient;
   const unitOfWork = yield* UnitOfWork;
-  const sql = statements(client.quoted);
+  const sql = statements(client.tables);
   const ledger: Ledger = { client, sql, last: 0 };
   const submit = yield* StockMailbox.make("PgStock", (commands) => unitOfWork.commit(decide(ledger, commands)));
 

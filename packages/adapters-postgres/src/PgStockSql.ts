@@ -16,17 +16,17 @@ const BOOKS = `jsonb_build_object('sku', sku, 'onHand', on_hand, 'held', held, '
 
 const BOOKS_ROW = `row(sku text, "onHand" bigint, held bigint, committed bigint, shortage bigint, at float8)`;
 
-export const statements = (schema: string) => ({
+export const statements = (tables: string) => ({
   /** Locks the holds of some orders. An order never seen has no row: its insert is guarded by the primary key. */
   lockHolds: `
 select coalesce(jsonb_agg(hold), '[]') as value from (
-  select ${HOLD} as hold from ${schema}.stock_holds where order_id = any($1::text[]) order by order_id for update
+  select ${HOLD} as hold from ${tables}stock_holds where order_id = any($1::text[]) order by order_id for update
 ) as locked`,
 
   /** Locks the live holds with a line of one of these SKUs. Only when goods were counted out, so it may look at all that live. */
   lockLiveHolds: `
 select coalesce(jsonb_agg(hold), '[]') as value from (
-  select ${HOLD} as hold from ${schema}.stock_holds
+  select ${HOLD} as hold from ${tables}stock_holds
   where status = 'held' and exists (select from jsonb_array_elements(lines) as line where line ->> 'sku' = any($1::text[]))
   order by order_id for update
 ) as locked`,
@@ -35,12 +35,12 @@ select coalesce(jsonb_agg(hold), '[]') as value from (
   readAdjustments: `
 select coalesce(jsonb_agg(jsonb_build_object('id', id, 'sku', sku, 'delta', delta, 'onHand', on_hand, 'shortage', shortage,
   'at', ${millis("adjusted_at")})), '[]') as value
-from ${schema}.stock_adjustments where id = any($1::text[])`,
+from ${tables}stock_adjustments where id = any($1::text[])`,
 
   /** Locks the books of some SKUs. */
   lockSkus: `
 select coalesce(jsonb_agg(books), '[]') as value from (
-  select ${BOOKS} as books from ${schema}.stock_skus where sku = any($1::text[]) order by sku for update
+  select ${BOOKS} as books from ${tables}stock_skus where sku = any($1::text[]) order by sku for update
 ) as locked`,
 
   /** Asked for after the locks, so that decisions are dated in their order. Whole milliseconds that have passed. */
@@ -53,40 +53,40 @@ select coalesce(jsonb_agg(books), '[]') as value from (
   write: `
 with input as (select $1::jsonb as value),
 new_adjustments as (
-  insert into ${schema}.stock_adjustments (id, sku, delta, on_hand, shortage, adjusted_at)
+  insert into ${tables}stock_adjustments (id, sku, delta, on_hand, shortage, adjusted_at)
   select row.id, row.sku, row.delta, row."onHand", row.shortage, ${at("at")}
   from input, jsonb_to_recordset(value -> 'adjustments')
     as row(id text, sku text, delta bigint, "onHand" bigint, shortage bigint, at float8)
 ),
 new_holds as (
-  insert into ${schema}.stock_holds (order_id, status, lines, until, reason, reserved_at, changed_at)
+  insert into ${tables}stock_holds (order_id, status, lines, until, reason, reserved_at, changed_at)
   select row."orderId", row.status, row.lines, ${at("until")}, row.reason, ${at("reservedAt")}, ${at("at")}
   from input, jsonb_to_recordset(value -> 'newHolds')
     as row("orderId" text, status text, lines jsonb, until float8, reason text, "reservedAt" float8, at float8)
 ),
 old_holds as (
-  update ${schema}.stock_holds set status = row.status, until = ${at("until")}, reason = row.reason, changed_at = ${at("at")}
+  update ${tables}stock_holds set status = row.status, until = ${at("until")}, reason = row.reason, changed_at = ${at("at")}
   from input, jsonb_to_recordset(value -> 'oldHolds') as row("orderId" text, status text, until float8, reason text, at float8)
   where order_id = row."orderId"
 ),
 new_skus as (
-  insert into ${schema}.stock_skus (sku, on_hand, held, committed, shortage, changed_at)
+  insert into ${tables}stock_skus (sku, on_hand, held, committed, shortage, changed_at)
   select row.sku, row."onHand", row.held, row.committed, row.shortage, ${at("at")}
   from input, jsonb_to_recordset(value -> 'newSkus') as ${BOOKS_ROW}
 )
-update ${schema}.stock_skus as s
+update ${tables}stock_skus as s
 set on_hand = row."onHand", held = row.held, committed = row.committed, shortage = row.shortage, changed_at = ${at("at")}
 from input, jsonb_to_recordset(value -> 'oldSkus') as ${BOOKS_ROW}
 where s.sku = row.sku`,
 
   balances: `
-select coalesce(jsonb_agg(${BOOKS} order by sku), '[]') as value from ${schema}.stock_skus where sku = any($1::text[])`,
+select coalesce(jsonb_agg(${BOOKS} order by sku), '[]') as value from ${tables}stock_skus where sku = any($1::text[])`,
 
-  allBalances: `select coalesce(jsonb_agg(${BOOKS} order by sku), '[]') as value from ${schema}.stock_skus`,
+  allBalances: `select coalesce(jsonb_agg(${BOOKS} order by sku), '[]') as value from ${tables}stock_skus`,
 
   /** Served by the partial index of what is held, by its end. */
   expired: `
 select coalesce(jsonb_agg(order_id), '[]') as value from (
-  select order_id from ${schema}.stock_holds where status = 'held' and until <= now() order by until, order_id limit $1
+  select order_id from ${tables}stock_holds where status = 'held' and until <= now() order by until, order_id limit $1
 ) as due`,
 });

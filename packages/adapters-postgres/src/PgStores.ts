@@ -58,8 +58,9 @@ export const layer = (options: PgOptions): Layer.Layer<PgStores | PgClient.PgCli
 export const layerPglite = (
   instance: PGlite,
   schema?: string,
+  tablePrefix?: string,
 ): Layer.Layer<PgStores | PgClient.PgClient, StoreError | PgMigrations.PgMigrationError> =>
-  migrated(PgClient.layerPglite(instance, schema));
+  migrated(PgClient.layerPglite(instance, schema, tablePrefix));
 
 const migrated = (client: Layer.Layer<PgClient.PgClient, StoreError>) =>
   layerClient.pipe(Layer.provide(PgMigrations.layer), Layer.provideMerge(client));

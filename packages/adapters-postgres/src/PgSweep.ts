@@ -12,7 +12,7 @@ export const SWEEP_MAX = 5_000;
 
 /** Deletes the rows of `table` whose `column` is before a time; returns how many. */
 export const make = (client: PgClient["Service"], operation: string, table: string, column: string) => {
-  const target = `${client.quoted}.${table}`;
+  const target = `${client.tables}${table}`;
   const statement = `
 delete from ${target} where ctid = any(array(
   select ctid from ${target} where ${column} < ${PgTime.moment("$1::float8")} limit ${SWEEP_MAX} for update skip locked))`;

@@ -7,7 +7,7 @@ import * as PgTime from "./PgTime.ts";
 export const layer: Layer.Layer<Timers, never, PgClient> = Layer.effect(
   Timers,
   Effect.map(PgClient, (client) => {
-    const sql = statements(client.quoted);
+    const sql = statements(client.tables);
     return {
       schedule: (timers) => {
         const last = [...new Map(timers.map((timer) => [nameOf(timer), timer])).values()];
@@ -35,33 +35,33 @@ export const layer: Layer.Layer<Timers, never, PgClient> = Layer.effect(
 
 const KEYS = "unnest($1::text[], $2::text[], $3::text[]";
 
-const statements = (schema: string) => ({
+const statements = (tables: string) => ({
   // In key order, as all writers of several rows.
   schedule: `
-insert into ${schema}.timers (owner, key, name, token, due_at, claimable_at)
+insert into ${tables}timers (owner, key, name, token, due_at, claimable_at)
 select owner, key, name, token, ${PgTime.moment("due_at")}, ${PgTime.moment("due_at")}
 from ${KEYS}, $4::text[], $5::float8[]) as t(owner, key, name, token, due_at) order by owner, key, name
 on conflict (owner, key, name) do update set token = excluded.token, due_at = excluded.due_at, claimable_at = excluded.claimable_at`,
   cancel: `
-delete from ${schema}.timers t using ${KEYS}) as k(owner, key, name)
+delete from ${tables}timers t using ${KEYS}) as k(owner, key, name)
 where t.owner = k.owner and t.key = k.key and t.name = k.name`,
   complete: `
-delete from ${schema}.timers t using ${KEYS}, $4::text[]) as k(owner, key, name, token)
+delete from ${tables}timers t using ${KEYS}, $4::text[]) as k(owner, key, name, token)
 where t.owner = k.owner and t.key = k.key and t.name = k.name and t.token = k.token`,
   // Index (owner, claimable_at): costs what is due, however many are pending. Locked ones are being completed or claimed.
   claimDue: `
 with due as (
-  select owner, key, name from ${schema}.timers
+  select owner, key, name from ${tables}timers
   where owner = $1 and claimable_at <= clock_timestamp() order by claimable_at, key, name limit $2::int for update skip locked
 ), claimed as (
-  update ${schema}.timers t set claimable_at = clock_timestamp() + $3::float8 * interval '1 millisecond'
+  update ${tables}timers t set claimable_at = clock_timestamp() + $3::float8 * interval '1 millisecond'
   from due where t.owner = due.owner and t.key = due.key and t.name = due.name
   returning t.owner, t.key, t.name, t.token, t.due_at
 )
 select owner, key, name, token, ${PgTime.millis("due_at")} as due_at from claimed order by due_at, key, name`,
-  nextDueAt: `select ${PgTime.millis("min(claimable_at)")} as next from ${schema}.timers where owner = $1`,
+  nextDueAt: `select ${PgTime.millis("min(claimable_at)")} as next from ${tables}timers where owner = $1`,
   list: `
-select owner, key, name, token, ${PgTime.millis("due_at")} as due_at from ${schema}.timers
+select owner, key, name, token, ${PgTime.millis("due_at")} as due_at from ${tables}timers
 where owner = $1 and key = $2 order by due_at, name`,
 });
 

@@ -56,7 +56,8 @@ export const chosen: (flags: ReadonlyArray<string>) => Effect.Effect<ReadonlyArr
     const variable = yield* Config.String(SCHEMA_VARIABLE).pipe(Config.withDefault(PgConfig.DEFAULT_SCHEMA), Effect.orDie);
     const names = variable.split(",").map((name) => name.trim());
     const wrong = names.find((name) => !Schema.is(PgConfig.SchemaName)(name));
-    if (wrong !== undefined) return yield* CliFailure.usage(`${SCHEMA_VARIABLE}: ${PgConfig.schemaProblem(wrong)}`);
+    if (wrong !== undefined)
+      return yield* CliFailure.usage(`${SCHEMA_VARIABLE}: ${PgConfig.nameProblem(wrong, PgConfig.DEFAULT_TABLE_PREFIX)}`);
     return [...new Set(names)];
   },
 );

@@ -83,7 +83,7 @@ const consumersOf = Effect.gen(function* () {
   const client = yield* PgClient.PgClient;
   const { rows } = yield* client.query<{ readonly consumer: string }>(
     "Dlq.consumers",
-    `select distinct consumer from ${client.quoted}.dead_letters order by consumer`,
+    `select distinct consumer from ${client.tables}dead_letters order by consumer`,
   );
   return rows.map((row) => row.consumer);
 });
