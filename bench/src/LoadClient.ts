@@ -3,6 +3,7 @@
  * Content-Length and nothing else, so that on a small machine the server gets most of the processor.
  */
 import { connect, type Socket } from "node:net";
+import { setTimeout } from "node:timers/promises";
 
 export interface Target {
   readonly host: string;
@@ -13,6 +14,8 @@ export interface Load {
   readonly target: Target;
   readonly connections: number;
   readonly durationMillis: number;
+  /** Requests begun per second, evenly; latency counts from when one was due. Null: as fast as the answers come. */
+  readonly perSecond: number | null;
   /** The bytes of the n-th request. */
   readonly request: (n: number) => Buffer;
   /** The status that counts as done. */
@@ -38,11 +41,14 @@ export const run = async (load: Load): Promise<Measured> => {
   const connection = async (): Promise<void> => {
     const socket = await open(load.target);
     const respond = reader(socket);
-    while (performance.now() < deadline) {
-      const at = performance.now();
-      socket.write(load.request(sent++));
+    for (;;) {
+      const n = sent++;
+      const due = load.perSecond === null ? performance.now() : start + (n / load.perSecond) * 1_000;
+      if (due >= deadline) break;
+      await until(due);
+      socket.write(load.request(n));
       const status = await respond();
-      if (status === load.expect) latencies.push(performance.now() - at);
+      if (status === load.expect) latencies.push(performance.now() - due);
       else wrong += 1;
     }
     socket.destroy();
@@ -69,6 +75,11 @@ export const post = (path: string, headers: Readonly<Record<string, string>>, bo
         .map(([name, value]) => `${name}: ${value}\r\n`)
         .join("")}\r\n${body}`,
   );
+
+const until = async (moment: number): Promise<void> => {
+  const rest = moment - performance.now();
+  if (rest > 0) await setTimeout(rest);
+};
 
 const open = (target: Target): Promise<Socket> =>
   new Promise((resolve, reject) => {

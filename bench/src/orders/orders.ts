@@ -1,6 +1,7 @@
 /**
  * `orders`: accepted orders per second over HTTP, durable in PostgreSQL, at 64 connections: group commit against a
- * transaction a request. Same HTTP layer, same tables, same server, rounds in turn.
+ * transaction a request and against one hand-written statement a request. Same HTTP layer, same tables, same server, rounds
+ * in turn. Latencies are compared at a load that all of them bear.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -19,62 +20,91 @@ export interface Options {
 
 /** An odd number of rounds has a median that was measured. */
 const ROUNDS = { full: 7, quick: 5 };
-const ROUND_MS = { full: 6_000, quick: 2_500 };
+const ROUND_MS = { full: 6_000, quick: 1_500 };
 const WARM_UP_MS = { full: 3_000, quick: 1_500 };
+
+const CONTENDERS = { group_commit: "groupCommit.main.ts", transaction: "transaction.main.ts", statement: "statement.main.ts" };
+type Contender = keyof typeof CONTENDERS;
+
+/** A load that every contender can bear, so that their latencies can be compared: orders per second. */
+const EQUAL_LOAD = 1_000;
+
+type Rounds = Record<Contender, Array<LoadClient.Measured>>;
 
 export const run = async ({ quick, say }: Options): Promise<Report> => {
   const size = quick ? "quick" : "full";
   const postgres = await startPostgres();
   const started: Array<ChildProcess> = [];
   try {
-    const contenders = {
-      group_commit: await start("groupCommit.main.ts", postgres.url, started),
-      transaction: await start("transaction.main.ts", postgres.url, started),
-    };
-    const counts = { group_commit: 0, transaction: 0 };
-    const round1 = async (name: keyof typeof contenders, millis: number): Promise<LoadClient.Measured> => {
-      const measured = await LoadClient.run(loadOf(contenders[name], millis, name));
-      counts[name] += measured.done;
-      wrong += measured.wrong;
-      return measured;
-    };
+    const ports = { group_commit: 0, transaction: 0, statement: 0 };
+    for (const name of names) ports[name] = await start(CONTENDERS[name], postgres.url, started);
+    const placed = { group_commit: 0, transaction: 0, statement: 0 };
     let wrong = 0;
-    await round1("group_commit", WARM_UP_MS[size]);
-    await round1("transaction", WARM_UP_MS[size]);
-    const ours: Array<LoadClient.Measured> = [];
-    const theirs: Array<LoadClient.Measured> = [];
-    for (let index = 0; index < ROUNDS[size]; index++) {
-      const mine = await round1("group_commit", ROUND_MS[size]);
-      const other = await round1("transaction", ROUND_MS[size]);
-      ours.push(mine);
-      theirs.push(other);
-      say(
-        `round ${index + 1}: group commit ${describe(mine)} · transaction a request ${describe(other)} · ${round(mine.perSecond / other.perSecond)}`,
-      );
-    }
-    const ratios = ours.map((mine, index) => mine.perSecond / (theirs[index]?.perSecond ?? Number.NaN));
-    const missing =
-      (await audit(postgres.url, "group_commit", counts.group_commit)) + (await audit(postgres.url, "transaction", counts.transaction));
-    return {
-      bench: "orders",
-      ratios: { vs_tx: round(median(ratios)) },
-      absolute: {
-        per_second: Math.round(median(ours.map(({ perSecond }) => perSecond))),
-        p95_ms: round(median(ours.map(({ p95Millis }) => p95Millis))),
-        p99_ms: round(median(ours.map(({ p99Millis }) => p99Millis))),
-        tx_per_second: Math.round(median(theirs.map(({ perSecond }) => perSecond))),
-        tx_p95_ms: round(median(theirs.map(({ p95Millis }) => p95Millis))),
-      },
-      spread: { vs_tx: spread(ratios), per_second: spread(ours.map(({ perSecond }) => perSecond)) },
-      violations: wrong + missing,
+    /** One round: each contender in turn. */
+    const round1 = async (millis: number, perSecond: number | null, into: Rounds | null): Promise<string> => {
+      const said: Array<string> = [];
+      for (const name of names) {
+        const measured = await LoadClient.run(loadOf(ports[name], millis, name, perSecond));
+        placed[name] += measured.done;
+        wrong += measured.wrong;
+        into?.[name].push(measured);
+        said.push(`${name} ${describe(measured)}`);
+      }
+      return said.join(" · ");
     };
+    await round1(WARM_UP_MS[size], null, null);
+    const full: Rounds = { group_commit: [], transaction: [], statement: [] };
+    const equal: Rounds = { group_commit: [], transaction: [], statement: [] };
+    for (let index = 1; index <= ROUNDS[size]; index++) {
+      say(`round ${index}, as fast as it goes: ${await round1(ROUND_MS[size], null, full)}`);
+      say(`round ${index}, ${EQUAL_LOAD}/s each: ${await round1(ROUND_MS[size], EQUAL_LOAD, equal)}`);
+    }
+    let missing = 0;
+    for (const name of names) missing += await audit(postgres.url, name, placed[name]);
+    return report(full, equal, wrong + missing);
   } finally {
     for (const child of started) child.kill("SIGKILL");
     await postgres.stop();
   }
 };
 
-const describe = ({ perSecond, p95Millis }: LoadClient.Measured): string => `${Math.round(perSecond)}/s (p95 ${round(p95Millis)} ms)`;
+const names: ReadonlyArray<Contender> = ["group_commit", "transaction", "statement"];
+
+const report = (full: Rounds, equal: Rounds, violations: number): Report => {
+  const rate = ({ perSecond }: LoadClient.Measured): number => perSecond;
+  const p99 = ({ p99Millis }: LoadClient.Measured): number => p99Millis;
+  const against = (rounds: Rounds, peer: Contender, value: (measured: LoadClient.Measured) => number): ReadonlyArray<number> =>
+    rounds.group_commit.map((mine, index) => {
+      const other = rounds[peer][index];
+      return other === undefined ? Number.NaN : value(mine) / value(other);
+    });
+  const ratios = {
+    vs_tx: against(full, "transaction", rate),
+    vs_cte: against(full, "statement", rate),
+    p99_vs_tx: against(equal, "transaction", p99),
+    p99_vs_cte: against(equal, "statement", p99),
+  };
+  const entries = Object.entries(ratios);
+  return {
+    bench: "orders",
+    ratios: Object.fromEntries(entries.map(([name, values]) => [name, round(median(values))])),
+    absolute: {
+      per_second: Math.round(median(full.group_commit.map(rate))),
+      tx_per_second: Math.round(median(full.transaction.map(rate))),
+      cte_per_second: Math.round(median(full.statement.map(rate))),
+      p95_ms: round(median(full.group_commit.map(({ p95Millis }) => p95Millis))),
+      p99_ms: round(median(full.group_commit.map(p99))),
+      equal_load_per_second: EQUAL_LOAD,
+      equal_load_p99_ms: round(median(equal.group_commit.map(p99))),
+      tx_equal_load_p99_ms: round(median(equal.transaction.map(p99))),
+      cte_equal_load_p99_ms: round(median(equal.statement.map(p99))),
+    },
+    spread: Object.fromEntries(entries.map(([name, values]) => [name, spread(values)])),
+    violations,
+  };
+};
+
+const describe = ({ perSecond, p99Millis }: LoadClient.Measured): string => `${Math.round(perSecond)}/s (p99 ${round(p99Millis)} ms)`;
 
 const start = (file: string, url: string, started: Array<ChildProcess>): Promise<number> =>
   new Promise((resolve, reject) => {
@@ -92,12 +122,13 @@ const BODY = JSON.stringify({
   paymentMethod: "pm_success",
 });
 
-const loadOf = (port: number, durationMillis: number, name: string): LoadClient.Load => {
+const loadOf = (port: number, durationMillis: number, name: string, perSecond: number | null): LoadClient.Load => {
   const run = `${name}-${Math.round(performance.now())}`;
   return {
     target: { host: HOST, port },
     connections: CONNECTIONS,
     durationMillis,
+    perSecond,
     expect: 201,
     request: (n) => LoadClient.post("/orders", { "Idempotency-Key": `${run}-${n}`, "X-Customer-Id": `customer-${n % 1_000}` }, BODY),
   };
