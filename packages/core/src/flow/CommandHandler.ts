@@ -53,12 +53,15 @@ export const runBatch = <S, C, A, R>(aggregate: Aggregate<S, C, A, R>) =>
 const inTransaction = Effect.fnUntraced(function* <S, C, A, R>(aggregate: Aggregate<S, C, A, R>, inputs: ReadonlyArray<Input<C>>) {
   const { now } = yield* Transaction;
   const outcomes: Array<Handled<A> | undefined> = inputs.map(() => undefined);
-  yield* admitMessages(aggregate, inputs, outcomes);
-  const repeats = yield* claimKeys(aggregate, inputs, outcomes);
+  const keys = [...new Set(inputs.map(keyOf))].toSorted();
+  // Together, as the writes below, and in this order: a driver that pipelines sends them in one go, and the database runs and locks
+  // in the order they were sent. States are loaded for repeated inputs, too, which are rare; they are not decided again.
+  const [, repeats, before] = yield* Effect.all(
+    [admitMessages(aggregate, inputs, outcomes), claimKeys(aggregate, inputs, outcomes), aggregate.load(keys)],
+    { concurrency: "unbounded" },
+  );
 
   const open = inputs.flatMap((input, index) => (outcomes[index] === undefined && !repeats.has(index) ? [{ input, index }] : []));
-  const keys = [...new Set(open.map(({ input }) => keyOf(input)))].toSorted();
-  const before = keys.length === 0 ? new Map<string, S>() : yield* aggregate.load(keys);
   const states = new Map<string, S>();
   const sent: Array<Sent> = [];
   const timers = new Map<string, { readonly key: string; readonly request: TimerRequest }>();
