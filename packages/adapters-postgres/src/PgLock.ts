@@ -13,7 +13,7 @@ export const layer: Layer.Layer<Lock, never, PgClient> = Layer.effect(
         const [row] = rows;
         return row === undefined ? null : { name, owner, fence: row.fence };
       }),
-      renew: Effect.fnUntraced(function* (lease: Lease, ttlMillis: number) {
+      renew: Effect.fnUntraced(function* (lease: Lease.Lease, ttlMillis: number) {
         const { count } = yield* client.query("Lock.renew", sql.renew, [lease.name, lease.owner, lease.fence, ttlMillis]);
         return count === 1 ? "Renewed" : "Lost";
       }),

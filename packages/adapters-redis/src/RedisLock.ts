@@ -42,7 +42,7 @@ interface Keys {
   readonly fence: string;
 }
 
-const acquire = (session: Session, keys: Keys, wanted: Lease, ttlMillis: number): Effect.Effect<Lease | null, RedisError> =>
+const acquire = (session: Session, keys: Keys, wanted: Lease.Lease, ttlMillis: number): Effect.Effect<Lease.Lease | null, RedisError> =>
   session.use("Lock.acquire", (connection) =>
     Effect.gen(function* () {
       const [, held, last] = yield* connection.read("Lock.acquire", (redis) =>
@@ -67,7 +67,7 @@ const change = (
   session: Session,
   operation: string,
   keys: Keys,
-  lease: Lease,
+  lease: Lease.Lease,
   write: (key: string) => readonly [string, ...ReadonlyArray<string | number>],
 ): Effect.Effect<"Renewed" | "Lost", RedisError> =>
   session.use(operation, (connection) =>
@@ -97,6 +97,6 @@ const contend = <A>(attempt: Effect.Effect<A, RedisError>): Effect.Effect<A, Sto
 };
 
 /** `fence owner`: the owner may hold anything. */
-const textOf = (lease: Lease): string => `${lease.fence} ${lease.owner}`;
+const textOf = (lease: Lease.Lease): string => `${lease.fence} ${lease.owner}`;
 
 const ownerOf = (text: string): string => text.slice(text.indexOf(" ") + 1);
