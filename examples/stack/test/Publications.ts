@@ -1,6 +1,6 @@
 /** What the outboxes committed, and what the broker has: for G4 and G5. */
 import { randomBytes } from "node:crypto";
-import { CheckoutMessages, MessageBus } from "@org/saga-core";
+import { CheckoutMessages, formatPosition, MessageBus } from "@org/saga-core";
 import type { Invariants } from "@org/saga-core/testing";
 import { KafkaBus } from "@org/saga-kafka";
 import { PgClient } from "@org/saga-postgres";
@@ -43,7 +43,7 @@ export const published = (
         (batch) => {
           for (const delivery of batch) {
             // A record that nobody can read was published by nobody who is known.
-            const message = delivery._tag === "Readable" ? delivery.message : { id: delivery.position, topic: delivery.topic, key: "" };
+            const message = delivery._tag === "Readable" ? delivery.message : { id: formatPosition(delivery.position), topic: delivery.topic, key: "" };
             seen.push({ id: message.id, topic: message.topic, key: message.key });
             missing.delete(message.id);
           }

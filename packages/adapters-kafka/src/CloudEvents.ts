@@ -15,7 +15,7 @@
  * Decoding takes what other producers of CloudEvents may leave out: without `ce_time` the record's time counts, without a
  * correlation the message begins one. What is no such message is `Foreign`, with a word that says why, never its content.
  */
-import type { Delivery, Message } from "@org/saga-core";
+import type { Delivery, Message, Position } from "@org/saga-core";
 import { DateTime, Option } from "effect";
 
 export interface Headers {
@@ -36,7 +36,7 @@ export type HeaderValue = Uint8Array | string | ReadonlyArray<Uint8Array | strin
 export interface Incoming {
   /** As the port knows it, without the installation's prefix. */
   readonly topic: string;
-  readonly position: string;
+  readonly position: Position;
   readonly key: Uint8Array | null;
   readonly value: Uint8Array | null;
   readonly headers: { readonly [name: string]: HeaderValue } | undefined;

@@ -106,7 +106,7 @@ const driverError = (run: () => Promise<void>): Effect.Effect<Error | null> =>
 const delivery = (settings: Settings, { batch }: EachBatchPayload, record: KafkaMessage): Delivery =>
   CloudEvents.decode({
     topic: batch.topic.slice(settings.topicPrefix.length),
-    position: `${batch.topic}/${batch.partition}/${record.offset}`,
+    position: { topic: batch.topic, partition: batch.partition, offset: Number(record.offset) },
     key: record.key,
     value: record.value,
     headers: record.headers,

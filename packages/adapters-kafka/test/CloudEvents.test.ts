@@ -44,7 +44,7 @@ const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 /** The record as a consumer gets it: everything is bytes. */
 const consumed = ({ headers, key, value }: CloudEvents.Outgoing, topic = MESSAGE.topic): CloudEvents.Incoming => ({
   topic,
-  position: `${topic}/0/7`,
+  position: { topic, partition: 0, offset: 7 },
   key: bytes(key),
   value: bytes(value),
   headers: Object.fromEntries(Object.entries(headers).map(([name, text]) => [name, bytes(text)])),
@@ -61,7 +61,7 @@ const withHeaders = (headers: CloudEvents.Incoming["headers"]): CloudEvents.Inco
 
 const readable = (message: Partial<Message.Encoded>) => ({
   _tag: "Readable",
-  position: "inventory.commands/0/7",
+  position: { topic: "inventory.commands", partition: 0, offset: 7 },
   message: { ...MESSAGE, ...message },
 });
 
@@ -95,7 +95,7 @@ describe("CloudEvents", () => {
     fc.assert(
       fc.property(messages, (message) => {
         const delivery = CloudEvents.decode(consumed(CloudEvents.encode(message, "/any"), message.topic));
-        expect(delivery).toEqual({ _tag: "Readable", position: "topic/0/7", message });
+        expect(delivery).toEqual({ _tag: "Readable", position: { topic: "topic", partition: 0, offset: 7 }, message });
       }),
     );
   });
@@ -143,7 +143,7 @@ describe("CloudEvents", () => {
       ["an id that is not UTF-8", withHeaders({ ce_id: Uint8Array.of(0xff) }), "missingId"],
     ];
     it.each(cases)("%s", (_, record, problem) => {
-      expect(CloudEvents.decode(record)).toEqual({ _tag: "Foreign", topic: MESSAGE.topic, position: "inventory.commands/0/7", problem });
+      expect(CloudEvents.decode(record)).toEqual({ _tag: "Foreign", topic: MESSAGE.topic, position: { topic: "inventory.commands", partition: 0, offset: 7 }, problem });
     });
   });
 });

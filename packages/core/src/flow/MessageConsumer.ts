@@ -7,7 +7,7 @@
 import { Cause, Effect, Exit, type Layer, Metric, Result } from "effect";
 import * as Message from "../domain/Message.ts";
 import { type DeadLetter, DeadLetters } from "../ports/DeadLetters.ts";
-import { type Delivery, MessageBus, type Subscription } from "../ports/MessageBus.ts";
+import { type Delivery, formatPosition, MessageBus, type Subscription } from "../ports/MessageBus.ts";
 import type { BusError } from "../ports/StoreError.ts";
 import { StoreError } from "../ports/StoreError.ts";
 import { Transaction, UnitOfWork } from "../ports/UnitOfWork.ts";
@@ -95,30 +95,36 @@ const letter = (
   delivery: Extract<Delivery, { _tag: "Readable" }>,
   problem: string,
   detail: string,
-): Omit<DeadLetter, "at"> => ({ consumer, message: delivery.message, position: delivery.position, problem, detail, attempts: 1 });
+): Omit<DeadLetter, "at"> => ({ consumer, message: delivery.message, position: formatPosition(delivery.position), problem, detail, attempts: 1 });
 
 /** A record that is no message of ours: kept by its position, since it has no identity. */
 const foreignLetter = (consumer: string, delivery: Extract<Delivery, { _tag: "Foreign" }>): Omit<DeadLetter, "at"> => ({
   consumer,
-  message: {
-    id: delivery.position,
+  message: foreignMessage(delivery),
+  position: formatPosition(delivery.position),
+  problem: delivery.problem,
+  detail: "the record is not a CloudEvent of this system",
+  attempts: 1,
+});
+
+/** Stands for a record that is no message: its identity is its position. */
+const foreignMessage = ({ position, topic }: Extract<Delivery, { _tag: "Foreign" }>): Message.Encoded => {
+  const id = formatPosition(position);
+  return {
+    id,
     type: "foreign",
-    topic: delivery.topic,
-    key: delivery.position,
+    topic,
+    key: id,
     occurredAt: 0,
-    correlationId: delivery.position,
+    correlationId: id,
     causationId: null,
     stepKey: null,
     saga: null,
     traceparent: null,
     tracestate: null,
     payload: "null",
-  },
-  position: delivery.position,
-  problem: delivery.problem,
-  detail: "the record is not a CloudEvent of this system",
-  attempts: 1,
-});
+  };
+};
 
 const isMailboxFull = (failure: unknown): boolean =>
   typeof failure === "object" && failure !== null && "_tag" in failure && failure._tag === "MailboxFull";

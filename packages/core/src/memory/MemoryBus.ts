@@ -11,7 +11,7 @@ import { Cause, Clock, Duration, Effect, Exit, Layer, Random } from "effect";
 import { MESSAGE_BYTES_MAX } from "../domain/Limits.ts";
 import type * as Message from "../domain/Message.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
-import { type Delivery, MessageBus, type Subscription } from "../ports/MessageBus.ts";
+import { type Delivery, formatPosition, MessageBus, type Subscription } from "../ports/MessageBus.ts";
 import type { PublishVerdict } from "../ports/Outbox.ts";
 import { BusError } from "../ports/StoreError.ts";
 import * as FaultPoint from "./FaultPoint.ts";
@@ -201,7 +201,7 @@ const take = Effect.fnUntraced(function* ({ broker, partition, subscription }: L
   if (isShuffled) max = yield* upTo(max);
   const records = partition.read(from, max);
   const deliveries = records.map((message, index): Delivery => {
-    const position = `${partition.topic}/${partition.index}/${from + index}`;
+    const position = { topic: partition.topic, partition: partition.index, offset: from + index };
     return { _tag: "Readable", position, message };
   });
   // Going back must not lose ground: what is already acknowledged stays so.
@@ -214,7 +214,7 @@ const take = Effect.fnUntraced(function* ({ broker, partition, subscription }: L
 const mixKeys = Effect.fnUntraced(function* (deliveries: ReadonlyArray<Delivery>): Effect.fn.Return<ReadonlyArray<Delivery>> {
   const lanes = new Map<string, Array<Delivery>>();
   for (const delivery of deliveries) {
-    const key = delivery._tag === "Readable" ? delivery.message.key : delivery.position;
+    const key = delivery._tag === "Readable" ? delivery.message.key : formatPosition(delivery.position);
     const lane = lanes.get(key);
     if (lane === undefined) lanes.set(key, [delivery]);
     else lane.push(delivery);

@@ -8,7 +8,7 @@ import type { Transaction } from "./UnitOfWork.ts";
 export interface DeadLetter {
   readonly consumer: string;
   readonly message: Message.Encoded;
-  /** Where it was read, e.g. `inventory.commands/3@1207`. */
+  /** Where it was read, e.g. `inventory.commands/3/1207`. */
   readonly position: string;
   /** A constant word: `unknownType`, `schemaMismatch`, `handlerDefect`, … */
   readonly problem: string;
