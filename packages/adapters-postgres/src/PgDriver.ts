@@ -28,10 +28,6 @@ export type PgNative =
 export interface PgSession {
   /** Milliseconds: the server's clock at BEGIN. */
   readonly now: number;
-  /** `pg_current_xact_id()`: by it the server is asked how a commit ended whose answer was lost. */
-  readonly xid: string;
-  /** Which life of the server this is: transaction ids are only comparable within one (`BEGIN_FACTS`). */
-  readonly life: string;
   readonly native: PgNative;
   readonly query: <Row extends object>(text: string, values: ReadonlyArray<PgValue>) => Promise<PgResult<Row>>;
   /** Several statements without values. */
@@ -46,26 +42,17 @@ export interface PgDriver {
   readonly kind: "Pool" | "Pglite";
   /** One statement in a transaction of its own. */
   readonly query: <Row extends object>(text: string, values: ReadonlyArray<PgValue>) => Promise<PgResult<Row>>;
-  readonly begin: () => Promise<PgSession>;
+  /** Begins a transaction with a statement whose row is a `BeginRow`, in one round trip. The statement has no values. */
+  readonly begin: (first: string) => Promise<PgSession>;
   /** How long the server is asked about a COMMIT whose answer was lost. */
   readonly settleTimeout: Duration.Duration;
   /** Shards that a drain of this process owns; used where the driver has no connection of its own for each drain. */
   readonly ownedShards: Set<string>;
 }
 
-/**
- * SQL: names the life of the server. A crash of one backend begins a new one as a restart does, though the postmaster goes
- * on: ids of transactions that had not reached the disk are given out again. It resets the statistics, so the time of their
- * reset tells. (A person may reset them, too: then a lost COMMIT stays `Unknown`, which is never wrong.)
- */
-export const LIFE = `pg_postmaster_start_time()::text || ' ' || coalesce(pg_stat_get_bgwriter_stat_reset_time()::text, '')`;
-
-/** First statements of a transaction; the answer is a `BeginRow`. */
-export const BEGIN_FACTS = `select floor(extract(epoch from now()) * 1000)::float8 as now,
-  pg_current_xact_id()::text as xid, ${LIFE} as life`;
+/** SQL: a column `now`, the time when the transaction began in whole milliseconds. */
+export const NOW = "floor(extract(epoch from now()) * 1000)::float8 as now";
 
 export interface BeginRow {
   readonly now: number;
-  readonly xid: string;
-  readonly life: string;
 }

@@ -6,7 +6,7 @@
  */
 import type { PGlite, Transaction } from "@electric-sql/pglite";
 import { Duration } from "effect";
-import { BEGIN_FACTS, type BeginRow, type PgDriver, type PgResult, type PgSession, type PgValue } from "./PgDriver.ts";
+import type { BeginRow, PgDriver, PgResult, PgSession, PgValue } from "./PgDriver.ts";
 
 /** The driver of an instance: always the same one, so that all clients of an instance know each other's transactions. */
 export const of = (instance: PGlite): PgDriver => {
@@ -18,7 +18,7 @@ export const of = (instance: PGlite): PgDriver => {
     // Nothing gets lost inside a process: this is for an instance that was closed meanwhile.
     settleTimeout: Duration.zero,
     query: (text, values) => run(instance, text, values),
-    begin: () => begin(instance),
+    begin: (first) => begin(instance, first),
   };
   drivers.set(instance, driver);
   return driver;
@@ -35,17 +35,15 @@ const run = async <Row extends object>(on: PGlite | Transaction, text: string, v
  * PGlite runs a transaction as a callback, and keeps everybody else out until it returns. Here it returns when the session
  * ends.
  */
-const begin = (instance: PGlite): Promise<PgSession> => {
+const begin = (instance: PGlite, first: string): Promise<PgSession> => {
   const opened = Promise.withResolvers<PgSession>();
   const ending = Promise.withResolvers<"commit" | "rollback">();
   const ended = instance.transaction(async (transaction) => {
-    const { rows } = await transaction.query<BeginRow>(BEGIN_FACTS);
+    const { rows } = await transaction.query<BeginRow>(first);
     const [facts] = rows;
     if (facts === undefined) throw new Error("BEGIN has no answer");
     opened.resolve({
       now: facts.now,
-      xid: facts.xid,
-      life: facts.life,
       native: { _tag: "Pglite", instance, transaction },
       query: (text, values) => run(transaction, text, values),
       script: async (text) => {

@@ -3,6 +3,7 @@
  *
  * Start with `PgStores.layer({ url, schema })` or `PgStores.layerPglite(instance, schema)`.
  */
+export * as PgBatches from "./PgBatches.ts";
 export * as PgClient from "./PgClient.ts";
 export * as PgConfig from "./PgConfig.ts";
 export * as PgDeadLetters from "./PgDeadLetters.ts";

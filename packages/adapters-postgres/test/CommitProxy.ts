@@ -1,62 +1,102 @@
-/** A TCP proxy that speaks enough of PostgreSQL's protocol to lose a COMMIT, or its answer. */
+/** A TCP proxy that knows a statement when it sees one: to lose it, or its answer, exactly there. */
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
 
 /**
- * - `nothing`: everything passes.
- * - `request`: COMMIT never reaches the server; the connection breaks.
- * - `answer`: COMMIT reaches the server; the connection breaks before its answer.
+ * - `request`: the statement never reaches the server; both connections break.
+ * - `answer`: the server answers the statement, then the client's connection breaks.
+ * - `client`: the statement is held back and the client's connection breaks; the server notices nothing until `let go`.
  * - `everything`: as `answer`, and from then on nobody is there any more.
  */
-export type Loss = "nothing" | "request" | "answer" | "everything";
+export type Loss = "request" | "answer" | "client" | "everything";
+
+export interface Rule {
+  /** Part of the statement. */
+  readonly on: string;
+  readonly loses: Loss;
+  /** Runs before the client's connection breaks: the statement was answered, or held back. */
+  readonly meanwhile?: () => Promise<void>;
+}
 
 export interface CommitProxy {
   readonly url: string;
-  loses: Loss;
+  /** What is lost next; each rule once. A rule waits for those before it. */
+  readonly plan: (...rules: ReadonlyArray<Rule>) => void;
+  /** How many rules have been carried out. */
+  readonly lost: () => number;
+  /** What `client` held back reaches the server now, or never will. */
+  readonly letGo: (how: "deliver" | "drop") => void;
   readonly stop: () => Promise<void>;
 }
 
-/** How long the server gets to carry out a COMMIT whose answer is lost. */
-const COMMIT_TIME_MS = 200;
+/** The simple query that `PoolDriver` ends a transaction with. */
+export const COMMIT = "commit\0";
 
-const COMMIT = Buffer.from("commit\0");
+/** Decides for every statement of that kind. */
+export type Decide = (chunk: Buffer) => Rule | null;
 
-export const start = async (serverUrl: string): Promise<CommitProxy> => {
+export const start = async (serverUrl: string, decide: Decide = () => null): Promise<CommitProxy> => {
   const target = new URL(serverUrl);
   const sockets = new Set<Socket>();
-  const state: { loses: Loss; isGone: boolean } = { loses: "nothing", isGone: false };
+  const held = new Set<{ readonly upstream: Socket; readonly chunk: Buffer }>();
+  const rules: Array<Rule> = [];
+  let lost = 0;
+  let isGone = false;
+
+  const ruleFor = (chunk: Buffer): Rule | null => {
+    const [next] = rules;
+    if (next === undefined || !chunk.includes(next.on)) return decide(chunk);
+    rules.shift();
+    return next;
+  };
+
   const server = createServer((client) => {
-    if (state.isGone) {
+    if (isGone) {
       client.resetAndDestroy();
       return;
     }
     const upstream = connect({ host: target.hostname, port: Number(target.port || 5432) });
-    let isMute = false;
+    let losing: Rule | null = null;
+    const breakClient = async (rule: Rule): Promise<void> => {
+      await rule.meanwhile?.();
+      lost += 1;
+      client.resetAndDestroy();
+    };
     for (const socket of [client, upstream]) {
       sockets.add(socket);
       socket.on("error", () => undefined);
-      socket.on("close", () => {
-        sockets.delete(socket);
-        client.destroy();
-        upstream.destroy();
-      });
     }
+    client.on("close", () => {
+      sockets.delete(client);
+      if (losing?.loses !== "client") upstream.destroy();
+    });
+    upstream.on("close", () => {
+      sockets.delete(upstream);
+      // A rule at work breaks the connection itself, unless the server went without an answer.
+      if (losing === null || losing.loses === "answer" || losing.loses === "everything") client.destroy();
+    });
     client.on("data", (chunk) => {
-      if (state.loses !== "nothing" && chunk.includes(COMMIT)) {
-        isMute = true;
-        if (state.loses === "request") {
-          state.loses = "nothing";
-          client.resetAndDestroy();
-          return;
-        }
-        state.isGone = state.loses === "everything";
-        state.loses = "nothing";
-        setTimeout(() => client.resetAndDestroy(), COMMIT_TIME_MS);
+      const rule = losing === null ? ruleFor(chunk) : null;
+      if (rule === null) {
+        if (losing === null) upstream.write(chunk);
+        return;
       }
-      upstream.write(chunk);
+      losing = rule;
+      if (rule.loses === "answer" || rule.loses === "everything") {
+        upstream.write(chunk);
+        return;
+      }
+      if (rule.loses === "client") held.add({ upstream, chunk });
+      void breakClient(rule);
     });
     upstream.on("data", (chunk) => {
-      if (!isMute) client.write(chunk);
+      const rule = losing;
+      if (rule === null) client.write(chunk);
+      else if (rule.loses === "answer" || rule.loses === "everything") {
+        isGone ||= rule.loses === "everything";
+        losing = { ...rule, loses: "request" };
+        void breakClient(rule);
+      }
     });
   });
   server.listen(0, "127.0.0.1");
@@ -68,11 +108,16 @@ export const start = async (serverUrl: string): Promise<CommitProxy> => {
   url.port = String(address.port);
   return {
     url: url.href,
-    get loses() {
-      return state.loses;
+    plan: (...next) => {
+      rules.push(...next);
     },
-    set loses(loss) {
-      state.loses = loss;
+    lost: () => lost,
+    letGo: (how) => {
+      for (const { upstream, chunk } of held) {
+        if (how === "deliver") upstream.end(chunk);
+        else upstream.resetAndDestroy();
+      }
+      held.clear();
     },
     stop: async () => {
       for (const socket of sockets) socket.destroy();

@@ -8,7 +8,6 @@ import * as PgClient from "../src/PgClient.ts";
 import type { PgOptions } from "../src/PgConfig.ts";
 import * as PgStores from "../src/PgStores.ts";
 import * as PgSweep from "../src/PgSweep.ts";
-import * as CommitProxy from "./CommitProxy.ts";
 import * as Database from "./Database.ts";
 import { document } from "./Samples.ts";
 
@@ -87,7 +86,7 @@ describe.runIf(server !== null)("a real server", () => {
       });
       expect(await runtime.runPromise(starving)).toMatchObject({
         reason: "Unavailable",
-        message: "connection: no connection became free in time",
+        message: expect.stringContaining("connection: no connection became free in time"),
       });
     });
 
@@ -161,7 +160,10 @@ describe.runIf(server !== null)("a real server", () => {
         yield* Fiber.join(holder);
         return error;
       });
-      expect(await runtime.runPromise(contending)).toMatchObject({ reason: "Contention", message: "SQLSTATE 55P03 lock_not_available" });
+      expect(await runtime.runPromise(contending)).toMatchObject({
+        reason: "Contention",
+        message: expect.stringContaining("55P03 lock_not_available"),
+      });
     });
 
     it("a statement that takes too long is Contention", async () => {
@@ -205,40 +207,5 @@ describe.runIf(server !== null)("a real server", () => {
       return [first, yield* inbox.sweep(10_000)];
     });
     expect(await runtime.runPromise(swept)).toEqual([rows - 1, 1]);
-  });
-
-  describe("a COMMIT whose answer is lost", () => {
-    let proxy: CommitProxy.CommitProxy;
-    beforeAll(async () => {
-      proxy = await CommitProxy.start(database.url);
-    });
-    afterAll(() => proxy.stop());
-
-    /** Commits one document while the proxy loses something. */
-    const commitLosing = async (runtime: Runtime, loses: CommitProxy.Loss, id: string) => {
-      await runtime.context();
-      proxy.loses = loses;
-      return runtime.runPromise(Effect.exit(commit(save(id))));
-    };
-
-    it("is a success when the server says that it is committed", async () => {
-      const runtime = runtimeOf({ url: proxy.url });
-      expect((await commitLosing(runtime, "answer", "lost-answer"))._tag).toBe("Success");
-      expect(await runtime.runPromise(isStored("lost-answer"))).toBe(true);
-    });
-
-    it("is Unavailable, to be retried, when the server says that it is aborted", async () => {
-      const runtime = runtimeOf({ url: proxy.url });
-      const exit = await commitLosing(runtime, "request", "lost-request");
-      expect(JSON.stringify(exit)).toMatch(/Unavailable.*the commit did not happen/);
-      expect(await runtime.runPromise(isStored("lost-request"))).toBe(false);
-      await runtime.runPromise(commit(save("lost-request")));
-    });
-
-    it("is Unknown when nobody can be asked any more", async () => {
-      const runtime = runtimeOf({ url: proxy.url, connectTimeout: "100 millis", settleTimeout: "1 second" });
-      const exit = await commitLosing(runtime, "everything", "lost-everything");
-      expect(JSON.stringify(exit)).toMatch(/"reason":"Unknown"/);
-    });
   });
 });

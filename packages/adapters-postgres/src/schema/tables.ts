@@ -1,5 +1,6 @@
 /**
- * The tables of a service as drizzle knows them, for queries of users: `const { orders } = tables("order")`.
+ * The tables of a service as drizzle knows them, for queries of users: `const { orders } = tables("order")`. With a table
+ * prefix: `tables("order", "app_")`.
  *
  * The migrations are the source; a test compares these definitions with the migrated database. Times come as `Date`,
  * amounts in minor units as numbers.
@@ -19,18 +20,26 @@ import {
   varchar,
 } from "drizzle-orm/pg-core";
 import { Order, OrderStatus } from "@org/saga-core";
+import { DEFAULT_TABLE_PREFIX } from "../PgConfig.ts";
 import { stockTables } from "./stockTables.ts";
 
-/** The definitions in the schema of one service. */
-export const tables = (schema: string) => {
+/** The definitions in the schema of one service. `tablePrefix` is that of its client. */
+export const tables = (schema: string, tablePrefix: string = DEFAULT_TABLE_PREFIX) => {
   // The function `pgSchema` refuses "public"; the class does not.
-  const { table } = new PgSchema(schema);
+  const table = prefixed(new PgSchema(schema).table, tablePrefix);
   return { ...stateTables(table), ...messageTables(table), ...supportTables(table), ...stockTables(table) };
 };
 
 export type Tables = ReturnType<typeof tables>;
 
 type Table = PgSchema["table"];
+
+/** The same function, overloads and all; names get the prefix. */
+const prefixed = (table: Table, prefix: string): Table =>
+  new Proxy(table, {
+    apply: (target, self: unknown, [name, ...rest]: ReadonlyArray<unknown>): unknown =>
+      Reflect.apply(target, self, [`${prefix}${String(name)}`, ...rest]),
+  });
 
 const AT = { withTimezone: true, mode: "date" } as const;
 const NAME_MAX = 255;
@@ -186,6 +195,11 @@ const supportTables = (table: Table) => ({
     },
     (columns) => [primaryKey({ columns: [columns.scope, columns.key] })],
   ),
+  batches: table("batches", {
+    id: uuid("id").primaryKey(),
+    begunAt: timestamp("begun_at", AT).notNull().defaultNow(),
+    fenced: boolean("fenced").notNull().default(false),
+  }),
   locks: table("locks", {
     name: text("name").primaryKey(),
     owner: text("owner").notNull(),
