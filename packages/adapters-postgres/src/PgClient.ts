@@ -57,14 +57,15 @@ export const make = Effect.fnUntraced(function* (
 ): Effect.fn.Return<PgClient["Service"], StoreError> {
   const problem = PgConfig.nameProblem(schema, tablePrefix);
   if (problem !== null) return yield* PgTransaction.failure("Misuse", "PgClient.make", problem);
+  const scope: Scope = { driver, home: { schema, prefix: tablePrefix } };
   return {
     driver,
     schema,
     quoted: `"${schema}"`,
     tables: `"${schema}".${tablePrefix}`,
     prefix: tablePrefix,
-    query: (operation, text, values = []) => query(driver, operation, text, values),
-    within: (operation, text, values = []) => within(driver, operation, text, values),
+    query: (operation, text, values = []) => query(scope, operation, text, values),
+    within: (operation, text, values = []) => within(scope, operation, text, values),
     native: Effect.map(PgTransaction.current(driver, "PgClient.native"), (transaction) => transaction.session.native),
   };
 });
@@ -92,37 +93,44 @@ export const layerPglite = (
   tablePrefix: string = PgConfig.DEFAULT_TABLE_PREFIX,
 ): Layer.Layer<PgClient, StoreError> => Layer.effect(PgClient, make(PgliteDriver.of(instance), schema, tablePrefix));
 
+/** Whose statements they are. */
+interface Scope {
+  readonly driver: PgDriver;
+  readonly home: PgError.Home;
+}
+
 const query = <Row extends object>(
-  driver: PgDriver,
+  { driver, home }: Scope,
   operation: string,
   text: string,
   values: ReadonlyArray<PgValue>,
 ): Effect.Effect<PgResult<Row>, StoreError> =>
   Effect.flatMap(PgTransaction.open, (open) =>
     open !== null && open.driver === driver
-      ? inTransaction<Row>(open, operation, text, values)
-      : attempt(operation, () => driver.query<Row>(text, values)),
+      ? inTransaction<Row>(open, home, operation, text, values)
+      : attempt(operation, () => driver.query<Row>(text, values), home),
   );
 
 const within = <Row extends object>(
-  driver: PgDriver,
+  { driver, home }: Scope,
   operation: string,
   text: string,
   values: ReadonlyArray<PgValue>,
 ): Effect.Effect<PgResult<Row>, StoreError, Transaction> =>
-  Effect.flatMap(PgTransaction.current(driver, operation), (transaction) => inTransaction<Row>(transaction, operation, text, values));
+  Effect.flatMap(PgTransaction.current(driver, operation), (transaction) => inTransaction<Row>(transaction, home, operation, text, values));
 
 const inTransaction = <Row extends object>(
   transaction: PgTransaction.PgTransaction,
+  home: PgError.Home,
   operation: string,
   text: string,
   values: ReadonlyArray<PgValue>,
 ): Effect.Effect<PgResult<Row>, StoreError> =>
   Effect.mapError(
-    attempt(operation, () => transaction.session.query<Row>(text, values)),
+    attempt(operation, () => transaction.session.query<Row>(text, values), home),
     (error) => PgTransaction.doom(transaction, error),
   );
 
-/** A promise of the driver, to its end. */
-export const attempt = <A>(operation: string, run: () => Promise<A>): Effect.Effect<A, StoreError> =>
-  Effect.uninterruptible(Effect.tryPromise({ try: run, catch: (cause) => PgError.classify(operation, "statement", cause) }));
+/** A promise of the driver, to its end. `home` tells lost races on the keys of this package's tables from users' own rules. */
+export const attempt = <A>(operation: string, run: () => Promise<A>, home: PgError.Home | null = null): Effect.Effect<A, StoreError> =>
+  Effect.uninterruptible(Effect.tryPromise({ try: run, catch: (cause) => PgError.classify(operation, "statement", cause, home) }));

@@ -10,10 +10,17 @@ import { Predicate } from "effect";
 /** Where the error came up. What is lost while committing may have happened. */
 export type Phase = "statement" | "commit";
 
-export const classify = (operation: string, phase: Phase, cause: unknown): StoreError => {
+/** Where a client's tables are: tables elsewhere, or without its prefix, are somebody else's. */
+export interface Home {
+  readonly schema: string;
+  readonly prefix: string;
+}
+
+/** Without a `home`, tables of this package are known by their names alone. */
+export const classify = (operation: string, phase: Phase, cause: unknown, home: Home | null = null): StoreError => {
   const server = serverErrorOf(cause);
   if (server !== null) {
-    const reason = reasonOf(server.code, server.constraint);
+    const reason = reasonOf(server.code, isStateKey(server, home));
     return new StoreError({ reason: phase === "commit" && isLoss(server.code) ? "Unknown" : reason, operation, message: describe(server) });
   }
   if (isConnectionError(cause)) {
@@ -44,9 +51,15 @@ const STATE_KEYS: ReadonlySet<string> = new Set([
   "stock_adjustments_pkey",
 ]);
 
-/** The reason of an SQLSTATE. */
-export const reasonOf = (code: string, constraint: string | null = null): StoreReason => {
-  if (code === "23505") return constraint !== null && STATE_KEYS.has(constraint) ? "Contention" : "Refused";
+const isStateKey = ({ constraint, schema }: ServerError, home: Home | null): boolean => {
+  if (constraint === null) return false;
+  if (home === null) return STATE_KEYS.has(constraint);
+  return schema === home.schema && constraint.startsWith(home.prefix) && STATE_KEYS.has(constraint.slice(home.prefix.length));
+};
+
+/** The reason of an SQLSTATE. A unique violation is a lost race on a state's key, or a rule that was broken. */
+export const reasonOf = (code: string, onStateKey = false): StoreReason => {
+  if (code === "23505") return onStateKey ? "Contention" : "Refused";
   const exact = EXACT.get(code);
   if (exact !== undefined) return exact;
   return CLASSES.get(code.slice(0, 2)) ?? "Refused";
@@ -95,6 +108,7 @@ const isLoss = (code: string): boolean => code.startsWith("08") || code.startsWi
 interface ServerError {
   readonly code: string;
   readonly constraint: string | null;
+  readonly schema: string | null;
   readonly table: string | null;
 }
 
@@ -107,7 +121,7 @@ const SQLSTATE = /^[0-9A-Z]{5}$/;
 const serverErrorOf = (cause: unknown): ServerError | null => {
   if (!(cause instanceof Error) || !Predicate.hasProperty(cause, "code") || !Predicate.hasProperty(cause, "severity")) return null;
   if (typeof cause.code !== "string" || !SQLSTATE.test(cause.code)) return null;
-  return { code: cause.code, constraint: textOf(cause, "constraint"), table: textOf(cause, "table") };
+  return { code: cause.code, constraint: textOf(cause, "constraint"), schema: textOf(cause, "schema"), table: textOf(cause, "table") };
 };
 
 const textOf = (cause: Error, name: string): string | null => {
@@ -131,8 +145,8 @@ const NAMES: ReadonlyMap<string, string> = new Map([
   ["23505", "unique_violation"],
   ["23514", "check_violation"],
   ["25P02", "in_failed_sql_transaction"],
-  ["25P03", "idle_in_transaction_session_timeout"],
-  ["25006", "read_only_sql_transaction"],
+  ["25P03", "idle_in_transaction_session_timeout: the process said nothing for longer than idleInTransactionTimeout"],
+  ["25006", "read_only_sql_transaction: this server takes no writes, connect to the primary"],
   ["28000", "invalid_authorization_specification"],
   ["28P01", "invalid_password"],
   ["3D000", "invalid_catalog_name: the database does not exist"],
@@ -142,9 +156,10 @@ const NAMES: ReadonlyMap<string, string> = new Map([
   ["42501", "insufficient_privilege"],
   ["42703", "undefined_column: run the migrations"],
   ["42P01", "undefined_table: run the migrations"],
-  ["53100", "disk_full"],
-  ["53300", "too_many_connections"],
-  ["55P03", "lock_not_available"],
+  ["53100", "disk_full: free space on the server"],
+  ["53200", "out_of_memory"],
+  ["53300", "too_many_connections: raise max_connections, or lower the pools of the processes"],
+  ["55P03", "lock_not_available: somebody holds it for longer than lockTimeout"],
   ["57014", "query_canceled: statement timeout"],
   ["57P01", "admin_shutdown"],
   ["57P02", "crash_shutdown"],
@@ -168,8 +183,8 @@ const systemCodeOf = (cause: Error): string | null => {
 const connectionProblem = (cause: Error): string => {
   const code = systemCodeOf(cause);
   if (code !== null) return code;
-  if (/timeout exceeded/i.test(cause.message)) return "no connection became free in time";
-  if (/read timeout/i.test(cause.message)) return "no answer in time";
+  if (/timeout exceeded/i.test(cause.message)) return "no connection became free in time: raise poolSize, or look for long transactions";
+  if (/read timeout|due to connection timeout/i.test(cause.message)) return "no answer in time";
   if (/clos|ended|end on the pool/i.test(cause.message)) return "closed";
   return "lost";
 };

@@ -78,7 +78,7 @@ where exists (select from ${tables}outbox o where o.shard = s.shard and ${PENDIN
   claim: `
 select seq::float8 as seq, id, type, topic, aggregateid, ${PgTime.millis("occurred_at")} as occurred_at, correlation_id, causation_id,
   step_key, saga, traceparent, tracestate, payload::text as payload
-from ${tables}outbox where shard = $1 and ${PENDING} order by outbox.seq limit $2::int`,
+from ${tables}outbox o where shard = $1 and ${PENDING} order by o.seq limit $2::int`,
   mark: `
 update ${tables}outbox o set sent_at = case when m.published then clock_timestamp() end,
   parked_at = case when not m.published then clock_timestamp() end

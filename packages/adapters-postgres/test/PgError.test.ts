@@ -50,6 +50,17 @@ describe("what the server answers", () => {
     expect(classify("OrderStore.save", "statement", serverError("23505", { constraint: "users_email_key" })).reason).toBe("Refused");
   });
 
+  it("by the client's schema and prefix: a table elsewhere that is called alike is its owner's", () => {
+    const at = (schema: string, constraint: string, prefix: string) =>
+      classify("OrderStore.save", "statement", serverError("23505", { schema, constraint }), { schema: "shop", prefix }).reason;
+    expect(at("shop", "orders_pkey", "")).toBe("Contention");
+    expect(at("public", "orders_pkey", "")).toBe("Refused");
+    expect(at("shop", "customer_orders_pkey", "")).toBe("Refused");
+    expect(at("shop", "app_orders_pkey", "app_")).toBe("Contention");
+    expect(at("shop", "orders_pkey", "app_")).toBe("Refused");
+    expect(at("shop", "other_orders_pkey", "app_")).toBe("Refused");
+  });
+
   it("a message names the state, its meaning and the constraint or table, and holds no values", () => {
     const unique = classify("OrderStore.save", "statement", serverError("23505", { constraint: "orders_pkey" }));
     expect(unique.message).toBe("SQLSTATE 23505 unique_violation (constraint orders_pkey)");
@@ -74,7 +85,11 @@ describe("what nobody answers", () => {
     [systemError("ECONNRESET"), "connection: ECONNRESET"],
     [new AggregateError([systemError("ECONNREFUSED")], "secret-value"), "connection: lost"],
     [new Error("Connection terminated unexpectedly"), "connection: lost"],
-    [new Error("timeout exceeded when trying to connect"), "connection: no connection became free in time"],
+    [
+      new Error("timeout exceeded when trying to connect"),
+      "connection: no connection became free in time: raise poolSize, or look for long transactions",
+    ],
+    [new Error("Connection terminated due to connection timeout"), "connection: no answer in time"],
     [new Error("Query read timeout"), "connection: no answer in time"],
     [new Error("Cannot use a pool after calling end on the pool"), "connection: closed"],
     [new Error("PGlite is closed"), "connection: closed"],
