@@ -7,7 +7,7 @@
  */
 import { Clock, Effect, Layer, Option, type Redacted, Result, Schema } from "effect";
 import { HttpRouter, type HttpServerRequest, HttpServerResponse } from "effect/http";
-import { Aggregate, type Mailbox, OrderId } from "@org/saga-core";
+import { Aggregate, IdempotentRequest, type Mailbox, OrderId } from "@org/saga-core";
 import { Problem, ProblemMiddleware, Webhook } from "@example/contracts";
 import { Payments } from "./CheckoutService.ts";
 import type * as Payment from "./Payment.ts";
@@ -29,7 +29,7 @@ export const receive = Effect.fn("PaymentWebhook.receive")(function* ({
   id,
   type,
   data,
-}: Webhook.Event): Effect.fn.Return<"Recorded" | "Mismatch" | "Foreign", Mailbox.Failure, Payments> {
+}: Webhook.Event): Effect.fn.Return<"Recorded" | "Mismatch" | "InFlight" | "Foreign", Mailbox.Failure, Payments> {
   const orderId = decodeId(data.orderId);
   if (Option.isNone(orderId)) return "Foreign";
   const { mailbox } = yield* Payments;
@@ -41,7 +41,8 @@ export const receive = Effect.fn("PaymentWebhook.receive")(function* ({
     now,
   });
   const idempotency = { scope: SCOPE, key: id, fingerprint: `${type} ${data.reference}` };
-  const handled = yield* mailbox.submit(Aggregate.request(orderId.value, command, { idempotency }));
+  const handled = yield* IdempotentRequest.settled(mailbox.submit(Aggregate.request(orderId.value, command, { idempotency })));
+  if (handled._tag === "InFlight") return "InFlight";
   return handled._tag === "KeyReused" ? "Mismatch" : "Recorded";
 });
 
@@ -69,9 +70,18 @@ const answer = Effect.fnUntraced(function* (request: HttpServerRequest.HttpServe
   // Signed, so it is the provider's; an event of a kind that is not known here is none of this service's.
   if (Option.isNone(event)) return HttpServerResponse.empty({ status: 202 });
   return yield* receive(event.value).pipe(
-    Effect.map((verdict) =>
-      verdict === "Mismatch" ? Problem.response("idempotency_key_reused") : HttpServerResponse.empty({ status: 204 }),
-    ),
+    Effect.map((verdict) => {
+      switch (verdict) {
+        case "Mismatch":
+          return Problem.response("idempotency_key_reused");
+        // The same event is being recorded elsewhere, and may yet fail there.
+        case "InFlight":
+          return Problem.response("idempotency_key_in_flight");
+        case "Recorded":
+        case "Foreign":
+          return HttpServerResponse.empty({ status: 204 });
+      }
+    }),
     // Not recorded, or not known to be: it is delivered again.
     Effect.catch((error) => Effect.as(Effect.logWarning(`a webhook was not recorded: ${error.message}`), Problem.response("unavailable"))),
   );

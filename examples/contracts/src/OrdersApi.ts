@@ -86,9 +86,10 @@ export const get = HttpApiEndpoint.get("get", "/orders/:id", {
 
 export const cancel = HttpApiEndpoint.post("cancel", "/orders/:id/cancel", {
   params,
-  headers: customer,
+  // Without a key: asking again is harmless, and answered as things stand then. With one: answered as the first time.
+  headers: { ...customer, "idempotency-key": Schema.optionalKey(IdempotencyKeyHeader) },
   success: [Canceled, Canceling.pipe(HttpApiSchema.status(202))],
-  error: [Problem.OrderNotFound, Problem.TooLateToCancel, ...service],
+  error: [Problem.OrderNotFound, Problem.TooLateToCancel, Problem.IdempotencyKeyInFlight, Problem.IdempotencyKeyReused, ...service],
 }).annotate(OpenApi.Summary, "Ask to cancel an order");
 
 export class OrdersGroup extends HttpApiGroup.make("orders")

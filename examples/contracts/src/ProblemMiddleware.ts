@@ -27,7 +27,7 @@ export const BODY_BYTES_MAX = 256 * 1024;
 /** Flaws named in one problem; whoever has more wrong starts with these. */
 export const FLAWS_MAX = 20;
 
-/** Seconds until a caller should try again after a 503, when nothing better is known. */
+/** Seconds until a caller should try again after a 503, or while its first request is in flight, when nothing better is known. */
 export const RETRY_AFTER_SECONDS = 1;
 
 /** Belongs to an API or group: `group.middleware(RequestProblems)`. */
@@ -201,7 +201,8 @@ const complete = (answer: HttpServerResponse.HttpServerResponse, url: string): H
     return value === undefined ? [] : [[name, value]];
   });
   const full = HttpServerResponse.setHeaders(problem, kept);
-  return full.status === 503 && full.headers["retry-after"] === undefined
+  const comesLater = full.status === 503 || (Option.isSome(known) && known.value.code === "idempotency_key_in_flight");
+  return comesLater && full.headers["retry-after"] === undefined
     ? HttpServerResponse.setHeader(full, "retry-after", String(RETRY_AFTER_SECONDS))
     : full;
 };

@@ -10,6 +10,7 @@ import { type CustomerId, type IdempotencyKey, type Mailbox, MessageId, type Ord
 import { Catalogue, Pricing } from "@example/catalog";
 import { HttpService, OrdersApi, Problem } from "@example/contracts";
 import { Orders } from "./OrderService.ts";
+import type * as OrderService from "./OrderService.ts";
 
 const handlers = HttpApiBuilder.group(
   OrdersApi.OrdersApi,
@@ -26,27 +27,27 @@ const handlers = HttpApiBuilder.group(
     return group.handleAll({
       place: Effect.fnUntraced(function* ({ headers, payload, request }) {
         const customerId = headers["x-customer-id"];
-        const lines = yield* Effect.provideService(Pricing.price(payload.lines), Catalogue, catalogue);
-        const [id] = yield* MessageId.next(1);
         const key = keyOf(customerId, headers["idempotency-key"], payload);
+        const priced = yield* Effect.result(Effect.provideService(Pricing.price(payload.lines), Catalogue, catalogue));
+        if (Result.isFailure(priced)) {
+          // The catalogue has changed, or cannot be reached: an order that was placed before is answered all the same.
+          const first = yield* told(orders.recorded(key));
+          return first === null ? yield* priced.failure : yield* placed(first);
+        }
+        const lines = priced.success;
+        const [id] = yield* MessageId.next(1);
         const cancelPolicy = payload.cancelPolicy ?? "createdOnly";
         const order = { id: OrderId.make(id ?? ""), customerId, lines, paymentMethod: payload.paymentMethod, cancelPolicy };
-        const handled = yield* told(orders.place(order, key, traceparentOf(request)));
-        if (handled._tag === "KeyReused") return yield* new Problem.IdempotencyKeyReused({});
-        if (handled._tag === "Duplicate" || handled.answer === null)
-          return yield* Effect.die(new Error("a request was answered with nothing"));
-        return Result.isSuccess(handled.answer)
-          ? OrdersApi.toResource(handled.answer.success)
-          : yield* new Problem.OrderRefused({ detail: detailOf(handled.answer.failure) });
+        return yield* placed(yield* told(orders.place(order, key, traceparentOf(request))));
       }),
       get: ({ headers, params }) => Effect.map(owned(params.id, headers["x-customer-id"]), OrdersApi.toResource),
       cancel: Effect.fnUntraced(function* ({ headers, params }) {
         const { id, cancelPolicy } = yield* owned(params.id, headers["x-customer-id"]);
-        const handled = yield* told(orders.cancel(id, "user"));
-        if (handled._tag !== "Answered" || handled.answer === null)
-          return yield* Effect.die(new Error("a request was answered with nothing"));
-        if (Result.isSuccess(handled.answer)) return OrdersApi.toCancelResult(handled.answer.success);
-        const { failure } = handled.answer;
+        const key = headers["idempotency-key"];
+        const idempotency = key === undefined ? null : cancelKeyOf(headers["x-customer-id"], key, id);
+        const answer = yield* answerOf(yield* told(orders.cancel(id, "user", idempotency)));
+        if (Result.isSuccess(answer)) return OrdersApi.toCancelResult(answer.success);
+        const { failure } = answer;
         if (failure._tag === "TooLateToCancel") return yield* OrdersApi.tooLateToCancel(failure.status, cancelPolicy);
         return yield* Effect.die(new Error(`a cancel was refused with ${failure._tag}`));
       }),
@@ -62,9 +63,38 @@ export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | Orders | 
 /** The same request has the same fingerprint, however its body is written. */
 const keyOf = (customerId: CustomerId, key: string, { lines, paymentMethod, cancelPolicy }: OrdersApi.PlaceOrder): IdempotencyKey => {
   const body = JSON.stringify([lines.map(({ sku, quantity }) => [sku, quantity]), paymentMethod, cancelPolicy ?? null]);
-  const fingerprint = createHash("sha256").update(`POST /api/v1/orders\n${body}`).digest("base64url");
-  return { scope: `customer:${customerId}`, key, fingerprint };
+  return idempotencyKey(customerId, key, `POST /api/v1/orders\n${body}`);
 };
+
+const cancelKeyOf = (customerId: CustomerId, key: string, id: OrderId): IdempotencyKey =>
+  idempotencyKey(customerId, key, `POST /api/v1/orders/${id}/cancel`);
+
+const idempotencyKey = (customerId: CustomerId, key: string, request: string): IdempotencyKey => ({
+  scope: `customer:${customerId}`,
+  key,
+  fingerprint: createHash("sha256").update(request).digest("base64url"),
+});
+
+/** The decision that a request was answered with. */
+const answerOf = Effect.fnUntraced(function* (handled: OrderService.Handled) {
+  switch (handled._tag) {
+    case "KeyReused":
+      return yield* new Problem.IdempotencyKeyReused({});
+    case "InFlight":
+      return yield* new Problem.IdempotencyKeyInFlight({ detail: "ask again with the same key: the answer will be there" });
+    case "Duplicate":
+      return yield* Effect.die(new Error("a request was taken for a message"));
+    case "Answered":
+      return handled.answer ?? (yield* Effect.die(new Error("a request was answered with nothing")));
+  }
+});
+
+const placed = Effect.fnUntraced(function* (handled: OrderService.Handled) {
+  const answer = yield* answerOf(handled);
+  return Result.isSuccess(answer)
+    ? OrdersApi.toResource(answer.success)
+    : yield* new Problem.OrderRefused({ detail: detailOf(answer.failure) });
+});
 
 const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 

@@ -10,6 +10,7 @@ import {
   CommandHandler,
   type DeadLetters,
   type IdempotencyKey,
+  IdempotentRequest,
   Mailbox,
   type MessageBus,
   MessageConsumer,
@@ -40,9 +41,15 @@ export type Place = Omit<Extract<Order.Command, { readonly _tag: "Place" }>, "_t
 export class Orders extends Context.Service<
   Orders,
   {
-    /** Durable when it answers. Under a key that was used before: the first answer again. */
+    /**
+     * Durable when it answers. Under a key that was used before: the first answer again. While the first request is in
+     * flight, here or in another process, this one waits for about a second; then it is `InFlight`, and did nothing.
+     */
     readonly place: (order: Place, key: IdempotencyKey | null, traceparent?: string | null) => Effect.Effect<Handled, Mailbox.Failure>;
-    readonly cancel: (id: OrderId, by: "user" | "operator") => Effect.Effect<Handled, Mailbox.Failure>;
+    /** With a key: as `place`. */
+    readonly cancel: (id: OrderId, by: "user" | "operator", key?: IdempotencyKey | null) => Effect.Effect<Handled, Mailbox.Failure>;
+    /** What a request was answered under its key, as `place` would repeat it; null if there was none. */
+    readonly recorded: (key: IdempotencyKey) => Effect.Effect<Handled | null, StoreError>;
     /** As committed; null if there is none. */
     readonly find: (id: OrderId) => Effect.Effect<Order.Order | null, StoreError>;
     readonly mailbox: Mailbox.Mailbox<Input, Handled>;
@@ -59,19 +66,24 @@ export const layer = (settings: Partial<Settings> = {}): Layer.Layer<Orders, nev
     Effect.gen(function* () {
       const definition = Checkout.make(settings);
       const store = yield* OrderStore;
+      const stores = yield* Effect.context<CommandHandler.Ports>();
+      const aggregate = SagaRunner.make(definition);
       const mailbox = yield* Mailbox.make<Input, Handled, CommandHandler.Ports | Stores>({
         name: definition.name,
         key: Aggregate.keyOf,
-        run: CommandHandler.runBatch(SagaRunner.make(definition)),
+        run: CommandHandler.runBatch(aggregate),
       });
+      const submit = (input: Input) => IdempotentRequest.settled(mailbox.submit(input));
       return {
         mailbox,
         definition,
         place: (order, idempotency, traceparent = null) =>
-          mailbox.submit(
+          submit(
             Aggregate.request<SagaRunner.Command>(order.id, (now) => ({ ...order, _tag: "Place", now }), { idempotency, traceparent }),
           ),
-        cancel: (id, by) => mailbox.submit(Aggregate.request<SagaRunner.Command>(id, (now) => ({ _tag: "Cancel", by, now }))),
+        cancel: (id, by, idempotency = null) =>
+          submit(Aggregate.request<SagaRunner.Command>(id, (now) => ({ _tag: "Cancel", by, now }), { idempotency })),
+        recorded: (key) => Effect.provideContext(IdempotentRequest.recorded(aggregate, key), stores),
         find: (id) => Effect.map(store.find([id]), (found) => found.get(id) ?? null),
       };
     }),

@@ -29,7 +29,8 @@ interface Sent {
   readonly method?: "GET" | "POST";
   readonly path?: string;
   readonly customer?: string;
-  readonly key?: string;
+  /** Null: none. */
+  readonly key?: string | null;
   readonly body?: unknown;
   readonly headers?: Record<string, string>;
 }
@@ -40,17 +41,22 @@ const send = Effect.fnUntraced(function* ({
   method = "POST",
   path = "/api/v1/orders",
   customer = "ada",
-  key = "key-1",
+  key = path === "/api/v1/orders" ? "key-1" : null,
   body,
   headers = {},
 }: Sent) {
   const request = HttpClientRequest.make(method)(path).pipe(
-    HttpClientRequest.setHeaders({ "x-customer-id": customer, "idempotency-key": key, ...headers }),
+    HttpClientRequest.setHeaders({ "x-customer-id": customer, ...(key === null ? {} : { "idempotency-key": key }), ...headers }),
   );
   const sent = body === undefined ? request : HttpClientRequest.setBody(request, HttpBody.text(JSON.stringify(body), "application/json"));
   const response = yield* HttpClient.execute(sent);
   const text = yield* response.text;
-  return { status: response.status, text, body: Schema.decodeUnknownSync(Schema.fromJsonString(Answer))(text) };
+  return {
+    status: response.status,
+    text,
+    retryAfter: response.headers["retry-after"],
+    body: Schema.decodeUnknownSync(Schema.fromJsonString(Answer))(text),
+  };
 });
 
 interface Options {
@@ -156,6 +162,43 @@ describe("POST /api/v1/orders", () => {
         expect(database.orders.committed.size).toBe(2);
       }),
     ));
+
+  it("answers a repeated key although the product has left the catalogue, or that cannot be reached", () => {
+    let state: "open" | "empty" | "away" = "open";
+    const changing = Layer.effect(
+      Catalogue,
+      Effect.map(Catalogue, (catalogue) => ({
+        ...catalogue,
+        find: (skus) => {
+          if (state === "away") return Effect.fail(new CatalogueUnavailable({ message: "away" }));
+          return state === "empty" ? Effect.succeed(new Map()) : catalogue.find(skus);
+        },
+      })),
+    ).pipe(Layer.provide(Catalogue.layer), Layer.orDie);
+    return withService(
+      (database) =>
+        Effect.gen(function* () {
+          const first = yield* send({ body: cart });
+          expect(first.status).toBe(201);
+          for (const [now, other] of [
+            ["empty", [422, "unknown_sku"]],
+            ["away", [503, "unavailable"]],
+          ] as const) {
+            state = now;
+            expect(yield* send({ body: cart })).toEqual(first);
+            const reused = yield* send({ body: { ...cart, paymentMethod: "pm_other" } });
+            expect([reused.status, reused.body["code"]]).toEqual([422, "idempotency_key_reused"]);
+            const unknown = yield* send({ body: cart, key: `new-${now}` });
+            expect([unknown.status, unknown.body["code"]]).toEqual(other);
+          }
+          // Looking claims nothing.
+          state = "open";
+          expect((yield* send({ body: cart, key: "new-empty" })).status).toBe(201);
+          expect(database.orders.committed.size).toBe(2);
+        }),
+      { catalogue: changing },
+    );
+  });
 
   it.each([
     ["an unknown SKU", { ...cart, lines: [{ sku: "unicorn", quantity: 1 }] }, 422, "unknown_sku"],
@@ -308,6 +351,23 @@ describe("POST /api/v1/orders/{id}/cancel", () => {
       { settings: { cancelWindowMillis: 0 } },
     ));
 
+  it("with a key is answered the same again, and the key is refused for another order", () =>
+    withService(
+      () =>
+        Effect.gen(function* () {
+          const path = `/api/v1/orders/${yield* place}/cancel`;
+          const late = yield* send({ path, key: "cancel-1" });
+          expect([late.status, late.body["code"]]).toEqual([409, "too_late_to_cancel"]);
+          expect(yield* send({ path, key: "cancel-1" })).toEqual(late);
+          const { body } = yield* send({ body: cart, key: "key-2" });
+          const other = yield* send({ path: `/api/v1/orders/${String(body["id"])}/cancel`, key: "cancel-1" });
+          expect([other.status, other.body["code"]]).toEqual([422, "idempotency_key_reused"]);
+          const long = yield* send({ path, key: "k".repeat(256) });
+          expect([long.status, long.body["code"]]).toEqual([400, "idempotency_key_invalid"]);
+        }),
+      { settings: { cancelWindowMillis: 0 } },
+    ));
+
   it("does not find other people's orders", () =>
     withService(() =>
       Effect.gen(function* () {
@@ -363,6 +423,16 @@ describe("what the order service could not do", () => {
       { replaced: answering(answer) },
     ),
   );
+
+  it("is told with 409 and when to come again while the first request is in flight", () =>
+    withService(
+      () =>
+        Effect.gen(function* () {
+          const told = yield* send({ body: cart });
+          expect([told.status, told.body["code"], told.retryAfter]).toEqual([409, "idempotency_key_in_flight", "1"]);
+        }),
+      { replaced: answering(Effect.succeed<OrderService.Handled>({ _tag: "InFlight" })) },
+    ));
 
   it.each([
     ["a refusal that a cancel cannot have", Effect.succeed(answered({ _tag: "EmptyOrder" }))],

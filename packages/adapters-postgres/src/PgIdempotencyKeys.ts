@@ -1,4 +1,11 @@
-/** `IdempotencyKeys` on PostgreSQL. A concurrent claim of a key waits at the primary key until this one ends. */
+/**
+ * `IdempotencyKeys` on PostgreSQL. A claim tries an advisory lock for each key that has no row yet, and the lock ends with
+ * the transaction: whoever does not get it knows that the first one is still in flight, and does not wait for it at the
+ * primary key.
+ *
+ * Advisory locks live in the server's lock table, which holds `max_locks_per_transaction` (64) entries for each of its
+ * `max_connections`: one batch of 256 new keys takes those of four connections.
+ */
 import { type IdempotencyKey, IdempotencyKeys, type IdempotencyVerdict, type StoreError, type Transaction } from "@org/saga-core";
 import { Effect, Layer } from "effect";
 import { PgClient } from "./PgClient.ts";
@@ -19,10 +26,26 @@ export const layer: Layer.Layer<IdempotencyKeys, never, PgClient> = Layer.effect
 );
 
 const statements = (tables: string) => ({
+  // All that is not New, so nothing at all for a batch of new requests. A lock that was got just after the first one's commit
+  // is a conflict at the primary key (`overtaken`): its row is read by the statement after this one.
   claim: `
-insert into ${tables}idempotency_keys (scope, key, fingerprint)
-select scope, key, fingerprint from unnest($1::text[], $2::text[], $3::text[]) as k(scope, key, fingerprint) order by scope, key
-on conflict do nothing returning scope, key`,
+with asked as materialized (
+  select k.n, k.scope, k.key, k.fingerprint, i.fingerprint as first, i.answer
+  from unnest($1::text[], $2::text[], $3::text[]) with ordinality as k(scope, key, fingerprint, n)
+  left join lateral (
+    select i.fingerprint, i.answer from ${tables}idempotency_keys i where i.scope = k.scope and i.key = k.key limit 1
+  ) i on true
+), tried as materialized (
+  select n, scope, key, fingerprint, first, answer, case when first is null
+    then pg_try_advisory_xact_lock(hashtextextended(key, hashtextextended(scope, hashtextextended($4::text, 0)))) end as ours
+  from asked
+), claimed as (
+  insert into ${tables}idempotency_keys (scope, key, fingerprint)
+  select scope, key, fingerprint from tried where ours order by scope, key
+  on conflict do nothing returning scope, key
+)
+select (t.n - 1)::float8 as index, t.first, t.answer, t.ours as overtaken
+from tried t left join claimed c on c.scope = t.scope and c.key = t.key where c.key is null`,
   read: `
 select i.scope, i.key, i.fingerprint, i.answer from ${tables}idempotency_keys i
 join unnest($1::text[], $2::text[]) as k(scope, key) on i.scope = k.scope and i.key = k.key`,
@@ -43,6 +66,16 @@ interface AnswerRow extends KeyRow {
   readonly answer: unknown;
 }
 
+/** A key that is not New. */
+interface TriedRow {
+  readonly index: number;
+  /** Fingerprint and answer of the request that has the key. */
+  readonly first: string | null;
+  readonly answer: unknown;
+  /** The lock is ours; null where there was a row already. */
+  readonly overtaken: boolean | null;
+}
+
 const claim = Effect.fnUntraced(function* (
   client: PgClient["Service"],
   sql: ReturnType<typeof statements>,
@@ -52,19 +85,28 @@ const claim = Effect.fnUntraced(function* (
   if (new Set(keys.map(nameOf)).size < keys.length) {
     return yield* PgTransaction.failure("Misuse", "IdempotencyKeys.claim", "one key twice in a call");
   }
-  const scopes = keys.map((key) => key.scope);
-  const names = keys.map((key) => key.key);
-  const claimed = yield* client.within<KeyRow>("IdempotencyKeys.claim", sql.claim, [scopes, names, keys.map((key) => key.fingerprint)]);
-  const isNew = new Set(claimed.rows.map(nameOf));
-  if (isNew.size === keys.length) return keys.map(() => ({ _tag: "New" }));
-  const known = yield* client.within<AnswerRow>("IdempotencyKeys.claim", sql.read, [scopes, names]);
-  const rows = new Map(known.rows.map((row) => [nameOf(row), row]));
-  return keys.map((key): IdempotencyVerdict => {
-    if (isNew.has(nameOf(key))) return { _tag: "New" };
-    const row = rows.get(nameOf(key));
-    return row === undefined || row.fingerprint !== key.fingerprint ? { _tag: "Mismatch" } : { _tag: "Repeated", answer: row.answer };
+  const values = [...namesOf(keys), keys.map((key) => key.fingerprint), `${client.tables}idempotency_keys`];
+  const { rows } = yield* client.within<TriedRow>("IdempotencyKeys.claim", sql.claim, values);
+  const verdicts = keys.map((): IdempotencyVerdict => ({ _tag: "New" }));
+  for (const { index, first, answer } of rows) verdicts[index] = verdictOf(keys[index], first, answer);
+  const late = rows.filter((row) => row.overtaken === true);
+  if (late.length === 0) return verdicts;
+  const asked = late.flatMap(({ index }) => keys[index] ?? []);
+  const known = yield* client.within<AnswerRow>("IdempotencyKeys.claim", sql.read, namesOf(asked));
+  const answers = new Map(known.rows.map((row) => [nameOf(row), row]));
+  return keys.map((key, index): IdempotencyVerdict => {
+    const row = answers.get(nameOf(key));
+    return row === undefined ? (verdicts[index] ?? IN_FLIGHT) : verdictOf(key, row.fingerprint, row.answer);
   });
 });
+
+const IN_FLIGHT: IdempotencyVerdict = { _tag: "InFlight" };
+
+/** The verdict on a key that was claimed under the fingerprint `first`; null while nobody can see that. */
+const verdictOf = (key: IdempotencyKey | undefined, first: string | null, answer: unknown): IdempotencyVerdict => {
+  if (first === null) return IN_FLIGHT;
+  return first === key?.fingerprint ? { _tag: "Repeated", answer } : { _tag: "Mismatch" };
+};
 
 const record = Effect.fnUntraced(function* (
   client: PgClient["Service"],
@@ -83,15 +125,13 @@ const record = Effect.fnUntraced(function* (
     }
     texts.push(text);
   }
-  const { count } = yield* client.within("IdempotencyKeys.record", sql.record, [
-    answers.map(({ key }) => key.scope),
-    answers.map(({ key }) => key.key),
-    texts,
-  ]);
+  const { count } = yield* client.within("IdempotencyKeys.record", sql.record, [...namesOf(answers.map(({ key }) => key)), texts]);
   if (count !== answers.length) {
     const text = `${answers.length - count} keys were not claimed in this transaction`;
     return yield* PgTransaction.doom(transaction, PgTransaction.failure("Misuse", "IdempotencyKeys.record", text));
   }
 });
+
+const namesOf = (keys: ReadonlyArray<KeyRow>) => [keys.map(({ scope }) => scope), keys.map(({ key }) => key)];
 
 const nameOf = ({ scope, key }: KeyRow): string => JSON.stringify([scope, key]);

@@ -46,6 +46,7 @@ export * as Batch from "./flow/Batch.ts";
 export * as CommandHandler from "./flow/CommandHandler.ts";
 export * as DocumentAggregate from "./flow/DocumentAggregate.ts";
 export * as HoldSweeper from "./flow/HoldSweeper.ts";
+export * as IdempotentRequest from "./flow/IdempotentRequest.ts";
 export * as Lease from "./flow/Lease.ts";
 export * as Mailbox from "./flow/Mailbox.ts";
 export * as MessageConsumer from "./flow/MessageConsumer.ts";

@@ -6,17 +6,18 @@
  * ahead of the database (G4, G6). Locks are taken in this order, and in key order within each.
  */
 import { Effect, Metric } from "effect";
-import * as Message from "../domain/Message.ts";
 import type { TimerRequest } from "../domain/saga/Coordinator.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
 import { type IdempotencyKey, IdempotencyKeys } from "../ports/IdempotencyKeys.ts";
 import { Inbox } from "../ports/Inbox.ts";
-import { Outbox } from "../ports/Outbox.ts";
-import type { StoreError } from "../ports/StoreError.ts";
+import type { Outbox } from "../ports/Outbox.ts";
+import { StoreError } from "../ports/StoreError.ts";
 import { type Timer, type TimerKey, Timers } from "../ports/Timers.ts";
 import { Transaction, UnitOfWork } from "../ports/UnitOfWork.ts";
-import { type Aggregate, type Change, type Input, keyOf } from "./Aggregate.ts";
-import * as MessageId from "./MessageId.ts";
+import { type Aggregate, type Change, type Decision, type Input, type Stored, keyOf } from "./Aggregate.ts";
+import { type Sent, causeOf, sendAll } from "./Sending.ts";
+
+export { causedBy, sendAll } from "./Sending.ts";
 
 export type Handled<A> =
   /** `repeated`: the answer of an earlier request with the same idempotency key. */
@@ -24,77 +25,193 @@ export type Handled<A> =
   /** A message that was handled before. */
   | { readonly _tag: "Duplicate" }
   /** The idempotency key was used for another request. */
-  | { readonly _tag: "KeyReused" };
+  | { readonly _tag: "KeyReused" }
+  /** The first request with this idempotency key is not decided yet, somewhere else: nothing was done. Ask again. */
+  | { readonly _tag: "InFlight" };
 
 /** What a handler needs around an aggregate's own stores. */
 export type Ports = UnitOfWork | Inbox | Outbox | Timers | IdempotencyKeys;
 
 const handled = Metric.counter("saga_inputs_total", { description: "Inputs decided, by kind and outcome", incremental: true });
 
-/** Runs a batch in one commit; one outcome per input, in order. It never retries: `Mailbox` does. */
-export const runBatch = <S, C, A, R>(aggregate: Aggregate<S, C, A, R>) =>
+/** An input that was decided and changed its aggregate. */
+export interface Accepted<S, C, A> {
+  readonly key: string;
+  readonly input: Input<C>;
+  /** The state that the input met: with what earlier inputs of the batch made of it. */
+  readonly before: S;
+  readonly after: S;
+  readonly answer: A;
+}
+
+export interface Projection<S, C, A, P> {
+  /**
+   * Writes of the user's own, in the transaction of the batch.
+   *
+   * - Called once an attempt, after everything else was written, with every input whose decision returned another state than
+   *   it was given, in their order. Not with refused, repeated or ignored ones; not at all if there is none.
+   * - Database only, and rerunnable: an attempt may be rolled back and run again, with the same inputs or with half of them.
+   * - A failure rolls back the batch. `Refused` and defects are some item's fault: `Mailbox` splits until it stands alone.
+   */
+  readonly project: (accepted: ReadonlyArray<Accepted<S, C, A>>) => Effect.Effect<void, StoreError, P>;
+}
+
+/** What does not need the transaction would not be rolled back with it, so it is no projection: it does not compile. */
+export type UsesTransaction<P> = Transaction extends P ? unknown : { readonly project: "has to write in the Transaction" };
+
+/**
+ * Runs a batch in one commit; one outcome per input, in order. It never retries: `Mailbox` does.
+ *
+ *     CommandHandler.runBatch(aggregate)
+ *     CommandHandler.runBatch(aggregate, { project: (accepted) => … })
+ */
+export const runBatch = <S, C, A, R, P = Transaction>(
+  aggregate: Aggregate<S, C, A, R>,
+  projection?: Projection<S, C, A, P> & UsesTransaction<P>,
+) =>
   Effect.fnUntraced(function* (
     inputs: ReadonlyArray<Input<C>>,
-  ): Effect.fn.Return<ReadonlyArray<Handled<A>>, StoreError, Ports | Exclude<R, Transaction>> {
+  ): Effect.fn.Return<ReadonlyArray<Handled<A>>, StoreError, Ports | Exclude<R | P, Transaction>> {
     const unitOfWork = yield* UnitOfWork;
-    const outcomes = yield* unitOfWork.commit(inTransaction(aggregate, inputs));
-    const counts = new Map<string, { readonly attributes: Record<string, string>; count: number }>();
-    for (const [index, input] of inputs.entries()) {
-      const outcome = outcomes[index]?._tag ?? "none";
-      const seen = counts.get(`${input._tag} ${outcome}`);
-      if (seen === undefined)
-        counts.set(`${input._tag} ${outcome}`, { attributes: { aggregate: aggregate.name, kind: input._tag, outcome }, count: 1 });
-      else seen.count += 1;
-    }
-    for (const { attributes, count } of counts.values()) yield* Metric.update(Metric.withAttributes(handled, attributes), count);
+    const outcomes = yield* unitOfWork.commit(decideAll(aggregate, inputs, projection));
+    yield* count(aggregate.name, inputs, outcomes);
     return outcomes;
   });
 
-const inTransaction = Effect.fnUntraced(function* <S, C, A, R>(aggregate: Aggregate<S, C, A, R>, inputs: ReadonlyArray<Input<C>>) {
-  const { now } = yield* Transaction;
-  const outcomes: Array<Handled<A> | undefined> = inputs.map(() => undefined);
-  const keys = [...new Set(inputs.map(keyOf))].toSorted();
-  // Together, as the writes below, and in this order: a driver that pipelines sends them in one go, and the database runs and locks
-  // in the order they were sent. States are loaded for repeated inputs, too, which are rare; they are not decided again.
-  const [, repeats, before] = yield* Effect.all(
-    [admitMessages(aggregate, inputs, outcomes), claimKeys(aggregate, inputs, outcomes), aggregate.load(keys)],
-    { concurrency: "unbounded" },
-  );
+/**
+ * Runs one input in a commit of its own, for a decision that needs SQL of its own: the state is loaded and locked, `decide`
+ * may read and write in the same transaction, and what it decides is saved as in a batch: with inbox, idempotency key,
+ * outbox and timers. Slower than `runBatch` by the batch: use it for what cannot be decided from the state alone.
+ *
+ * - A refusal that is to be remembered (repeated under the idempotency key) is an answer, and what `decide` wrote before is
+ *   committed with it: decide first, then write.
+ * - A failure of `decide` rolls everything back, and nothing is remembered. One that is no `StoreError` is the caller's own.
+ * - It may run again: nothing but the database may be touched.
+ *
+ * The `run` of a `Mailbox` with `batchMax: 1`; more inputs at a time are `Misuse`.
+ */
+export const runAlone = <S, C, A, R, E, D>(
+  stored: Stored<S, A, R>,
+  decide: (state: S, input: Input<C>, now: Timestamp) => Effect.Effect<Decision<S, A>, E, D>,
+) =>
+  Effect.fnUntraced(function* (
+    inputs: ReadonlyArray<Input<C>>,
+  ): Effect.fn.Return<ReadonlyArray<Handled<A>>, StoreError | E, Ports | Exclude<R | D, Transaction>> {
+    if (inputs.length > 1) {
+      const message = `${stored.name} decides one input at a time: its mailbox needs batchMax: 1`;
+      return yield* new StoreError({ reason: "Misuse", operation: "CommandHandler.runAlone", message });
+    }
+    const unitOfWork = yield* UnitOfWork;
+    const outcomes = yield* unitOfWork.commit(decideAlone(stored, inputs, decide));
+    yield* count(stored.name, inputs, outcomes);
+    return outcomes;
+  });
 
-  const open = inputs.flatMap((input, index) => (outcomes[index] === undefined && !repeats.has(index) ? [{ input, index }] : []));
-  const states = new Map<string, S>();
-  const sent: Array<Sent> = [];
-  const timers = new Map<string, { readonly key: string; readonly request: TimerRequest }>();
-  for (const { input, index } of open) {
-    const key = keyOf(input);
-    const state = states.get(key) ?? before.get(key) ?? aggregate.initial;
-    const decision = aggregate.decide(state, input, now);
-    states.set(key, decision.state);
-    if (decision.drafts.length > 0) sent.push({ cause: causeOf(input), drafts: decision.drafts });
-    for (const request of decision.timers) timers.set(`${key}\n${request.name}`, { key, request });
-    outcomes[index] = { _tag: "Answered", answer: decision.answer, repeated: false };
+const count = Effect.fnUntraced(function* <C, A>(aggregate: string, inputs: ReadonlyArray<Input<C>>, outcomes: ReadonlyArray<Handled<A>>) {
+  const counts = new Map<string, { readonly attributes: Record<string, string>; count: number }>();
+  for (const [index, input] of inputs.entries()) {
+    const outcome = outcomes[index]?._tag ?? "none";
+    const seen = counts.get(`${input._tag} ${outcome}`);
+    if (seen === undefined) counts.set(`${input._tag} ${outcome}`, { attributes: { aggregate, kind: input._tag, outcome }, count: 1 });
+    else seen.count += 1;
   }
+  for (const { attributes, count } of counts.values()) yield* Metric.update(Metric.withAttributes(handled, attributes), count);
+});
+
+const decideAll = Effect.fnUntraced(function* <S, C, A, R, P>(
+  aggregate: Aggregate<S, C, A, R>,
+  inputs: ReadonlyArray<Input<C>>,
+  projection: Projection<S, C, A, P> | undefined,
+) {
+  const { now } = yield* Transaction;
+  const work = yield* begin(aggregate, inputs);
+  for (const each of work.open) take(work, each, aggregate.decide(work.stateOf(keyOf(each.input)), each.input, now));
+  yield* write(aggregate, inputs, work, now);
+  if (projection !== undefined && work.accepted.length > 0) yield* projection.project(work.accepted);
+  return work.outcomes.flatMap((outcome) => (outcome === undefined ? [] : [outcome]));
+});
+
+const decideAlone = Effect.fnUntraced(function* <S, C, A, R, E, D>(
+  stored: Stored<S, A, R>,
+  inputs: ReadonlyArray<Input<C>>,
+  decide: (state: S, input: Input<C>, now: Timestamp) => Effect.Effect<Decision<S, A>, E, D>,
+) {
+  const { now } = yield* Transaction;
+  const work = yield* begin(stored, inputs);
+  for (const each of work.open) take(work, each, yield* decide(work.stateOf(keyOf(each.input)), each.input, now));
+  yield* write(stored, inputs, work, now);
+  return work.outcomes.flatMap((outcome) => (outcome === undefined ? [] : [outcome]));
+});
+
+interface Open<C> {
+  readonly input: Input<C>;
+  readonly index: number;
+}
+
+/** A batch while it is decided. */
+interface Work<S, C, A> {
+  readonly outcomes: Array<Handled<A> | undefined>;
+  /** Inputs that repeat an earlier one of this very batch, and which one. */
+  readonly repeats: ReadonlyMap<number, number>;
+  /** Inputs to decide. */
+  readonly open: ReadonlyArray<Open<C>>;
+  readonly before: ReadonlyMap<string, S>;
+  readonly states: Map<string, S>;
+  readonly stateOf: (key: string) => S;
+  readonly sent: Array<Sent>;
+  readonly timers: Map<string, { readonly key: string; readonly request: TimerRequest }>;
+  readonly accepted: Array<Accepted<S, C, A>>;
+}
+
+const begin = Effect.fnUntraced(function* <S, C, A, R>(stored: Stored<S, A, R>, inputs: ReadonlyArray<Input<C>>) {
+  const outcomes: Array<Handled<A> | undefined> = inputs.map(() => undefined);
+  yield* admitMessages(stored, inputs, outcomes);
+  const repeats = yield* claimKeys(stored, inputs, outcomes);
+  const open = inputs.flatMap((input, index) => (outcomes[index] === undefined && !repeats.has(index) ? [{ input, index }] : []));
+  const keys = [...new Set(open.map(({ input }) => keyOf(input)))].toSorted();
+  const before = keys.length === 0 ? new Map<string, S>() : yield* stored.load(keys);
+  const states = new Map<string, S>();
+  const stateOf = (key: string): S => states.get(key) ?? before.get(key) ?? stored.initial;
+  const work: Work<S, C, A> = { outcomes, repeats, open, before, states, stateOf, sent: [], timers: new Map(), accepted: [] };
+  return work;
+});
+
+const take = <S, C, A>(work: Work<S, C, A>, { input, index }: Open<C>, decision: Decision<S, A>): void => {
+  const { drafts, timers, answer, state: after } = decision;
+  const key = keyOf(input);
+  const before = work.stateOf(key);
+  work.states.set(key, after);
+  if (drafts.length > 0) work.sent.push({ cause: causeOf(input), drafts });
+  for (const request of timers) work.timers.set(`${key}\n${request.name}`, { key, request });
+  if (after !== before) work.accepted.push({ key, input, before, after, answer });
+  work.outcomes[index] = { _tag: "Answered", answer, repeated: false };
+};
+
+const write = Effect.fnUntraced(function* <S, C, A, R>(
+  stored: Stored<S, A, R>,
+  inputs: ReadonlyArray<Input<C>>,
+  { outcomes, repeats, before, states, sent, timers }: Work<S, C, A>,
+  now: Timestamp,
+) {
   for (const [index, first] of repeats) {
     const outcome = outcomes[first];
     outcomes[index] = outcome?._tag === "Answered" ? { ...outcome, repeated: true } : outcome;
   }
-
-  const changes = changesOf(aggregate, before, states);
+  const changes = changesOf(stored, before, states);
   // Together: a driver that pipelines sends them in one go. Every lock they need is held, or is the insert of a new key.
   yield* Effect.all(
     [
-      changes.length > 0 ? aggregate.save(changes) : Effect.void,
+      changes.length > 0 ? stored.save(changes) : Effect.void,
       sendAll(sent, now),
-      keepTime(aggregate.name, [...timers.values()], inputs),
-      recordAnswers(aggregate, inputs, outcomes, repeats),
+      keepTime(stored.name, [...timers.values()], inputs),
+      recordAnswers(stored, inputs, outcomes, repeats),
     ],
     { concurrency: "unbounded", discard: true },
   );
-  return outcomes.flatMap((outcome) => (outcome === undefined ? [] : [outcome]));
 });
 
 const admitMessages = Effect.fnUntraced(function* <S, C, A, R>(
-  aggregate: Aggregate<S, C, A, R>,
+  aggregate: Stored<S, A, R>,
   inputs: ReadonlyArray<Input<C>>,
   outcomes: Array<Handled<A> | undefined>,
 ) {
@@ -120,7 +237,7 @@ const claimName = ({ key }: Claim): string => `${key.scope}\n${key.key}`;
 
 /** Claims idempotency keys; returns the inputs that repeat an earlier one of this very batch, and which one. */
 const claimKeys = Effect.fnUntraced(function* <S, C, A, R>(
-  aggregate: Aggregate<S, C, A, R>,
+  aggregate: Stored<S, A, R>,
   inputs: ReadonlyArray<Input<C>>,
   outcomes: Array<Handled<A> | undefined>,
 ) {
@@ -139,6 +256,7 @@ const claimKeys = Effect.fnUntraced(function* <S, C, A, R>(
       const verdict = verdicts[position];
       if (verdict?._tag === "Repeated")
         outcomes[each.index] = { _tag: "Answered", answer: aggregate.decodeAnswer(verdict.answer), repeated: true };
+      if (verdict?._tag === "InFlight") outcomes[each.index] = { _tag: "InFlight" };
       if (verdict?._tag !== "Mismatch") continue;
       outcomes[each.index] = { _tag: "KeyReused" };
       taken.add(claimName(each));
@@ -150,6 +268,8 @@ const claimKeys = Effect.fnUntraced(function* <S, C, A, R>(
       if (first.key.fingerprint === each.key.fingerprint) repeats.set(each.index, first.index);
       // Another batch's request has the key, and this may be its repetition, whoever asked before it here.
       else if (taken.has(claimName(each))) others.push(each);
+      // Nobody can see yet whose request that is.
+      else if (outcomes[first.index]?._tag === "InFlight") outcomes[each.index] = { _tag: "InFlight" };
       else outcomes[each.index] = { _tag: "KeyReused" };
     }
     open = others;
@@ -157,49 +277,8 @@ const claimKeys = Effect.fnUntraced(function* <S, C, A, R>(
   return repeats;
 });
 
-interface Cause {
-  readonly correlationId: string;
-  readonly causationId: string | null;
-  readonly traceparent: string | null;
-  readonly tracestate: string | null;
-}
-
-interface Sent {
-  readonly cause: Cause;
-  readonly drafts: ReadonlyArray<Message.Draft>;
-}
-
-const causeOf = <C>(input: Input<C>): Cause => {
-  switch (input._tag) {
-    case "Message": {
-      const { id, correlationId, traceparent, tracestate } = input.envelope;
-      return { correlationId, causationId: id, traceparent, tracestate };
-    }
-    case "Request":
-      return { correlationId: input.key, causationId: null, traceparent: input.traceparent, tracestate: null };
-    case "Timer":
-      return { correlationId: input.timer.key, causationId: null, traceparent: null, tracestate: null };
-  }
-};
-
-/** Gives drafts their identity and appends them, in order. */
-export const sendAll = Effect.fnUntraced(function* (sent: ReadonlyArray<Sent>, now: Timestamp) {
-  const count = sent.reduce((sum, { drafts }) => sum + drafts.length, 0);
-  if (count === 0) return;
-  const ids = (yield* MessageId.next(count)).values();
-  const outbox = yield* Outbox;
-  yield* outbox.append(
-    sent.flatMap(({ cause, drafts }) =>
-      drafts.map((draft) => Message.stamp(draft, { ...cause, id: ids.next().value ?? "", occurredAt: now })),
-    ),
-  );
-});
-
-/** The cause of what follows from a message. */
-export const causedBy = (envelope: Message.Envelope): Cause => causeOf({ _tag: "Message", envelope });
-
-const changesOf = <S, C, A, R>(
-  aggregate: Aggregate<S, C, A, R>,
+const changesOf = <S, A, R>(
+  aggregate: Stored<S, A, R>,
   before: ReadonlyMap<string, S>,
   after: ReadonlyMap<string, S>,
 ): ReadonlyArray<Change<S>> => {
@@ -235,7 +314,7 @@ const keepTime = Effect.fnUntraced(function* <C>(
 });
 
 const recordAnswers = Effect.fnUntraced(function* <S, C, A, R>(
-  aggregate: Aggregate<S, C, A, R>,
+  aggregate: Stored<S, A, R>,
   inputs: ReadonlyArray<Input<C>>,
   outcomes: ReadonlyArray<Handled<A> | undefined>,
   repeats: ReadonlyMap<number, number>,

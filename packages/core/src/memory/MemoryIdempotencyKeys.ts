@@ -1,5 +1,6 @@
 /**
- * `IdempotencyKeys` on a `MemoryDatabase`. Transactions run one after another, so a concurrent claim waits by itself.
+ * `IdempotencyKeys` on a `MemoryDatabase`. Transactions run one after another, so there is never another open
+ * one that a key could be in flight in: a concurrent request waits for its turn, and is repeated.
  *
  * A key that was claimed and committed without an answer is `Repeated` with null: its request took effect, so it must not
  * run again.

@@ -17,15 +17,20 @@ export type IdempotencyVerdict =
   /** Same key, same fingerprint: the first answer again. */
   | { readonly _tag: "Repeated"; readonly answer: unknown }
   /** Same key, another request. */
-  | { readonly _tag: "Mismatch" };
+  | { readonly _tag: "Mismatch" }
+  /** Another transaction has claimed the key and is still open: ask again, in a transaction of its own. */
+  | { readonly _tag: "InFlight" };
 
 export class IdempotencyKeys extends Context.Service<
   IdempotencyKeys,
   {
     /**
-     * One verdict per key, in order; `New` keys are claimed by this transaction. A concurrent transaction that claims the
-     * same key waits for this one. The same key twice in one call: the second one is not yet answered, so the caller must
-     * not pass duplicates (refused with `Misuse`).
+     * One verdict per key, in order; `New` keys are claimed by this transaction, until it ends: by its commit, by its
+     * rollback, or with its connection.
+     *
+     * Nobody waits: a key that another open transaction has claimed is `InFlight`, is not claimed, and holds up none of its
+     * neighbours. (A store that runs one transaction at a time has no other open one.) The same key twice in one call: the
+     * second one is not yet answered, so the caller must not pass duplicates (refused with `Misuse`).
      */
     readonly claim: (keys: ReadonlyArray<IdempotencyKey>) => Effect.Effect<ReadonlyArray<IdempotencyVerdict>, StoreError, Transaction>;
     /** Records the answers (JSON values) of keys claimed in this transaction. */
