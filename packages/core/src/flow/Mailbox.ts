@@ -4,11 +4,13 @@
  * - At rest a batch is one item, run at once: waiting is never added. Under load a batch is whatever came while the ones
  *   before it were running, up to `batchMax`.
  * - Items of one key never run in two batches at a time, and run in the order they came.
+ * - Keys take turns: one that has thousands waiting takes what room the others leave in a batch.
  * - Bounded: above `capacity` waiting items, `submit` fails at once with `MailboxFull` and nothing happens.
+ * - A caller that is interrupted before its item's batch has begun takes it back: nothing happens. Afterwards it runs to its end.
  * - Nobody waits for ever: what a closed mailbox had not begun fails with `Unavailable`, what it was running with `Unknown`.
  * - One poisonous item fails alone, an outage fails nobody's neighbour: see `Batch`.
  */
-import { Deferred, Effect, Exit, Latch, Metric, Schema, type Scope } from "effect";
+import { Effect, Exit, Latch, Metric, Schema, type Scope } from "effect";
 import { StoreError } from "../ports/StoreError.ts";
 import * as Batch from "./Batch.ts";
 
@@ -57,8 +59,20 @@ const batchSize = Metric.histogram("saga_mailbox_batch_size", {
 
 interface Entry<I, A> {
   readonly item: I;
+  readonly lane: Lane<I, A>;
+  /** Null once it was answered. */
+  answer: ((exit: Exit.Exit<A, Failure>) => void) | null;
+}
+
+/** A key's items, in the order they came. */
+interface Lane<I, A> {
   readonly key: string;
-  readonly done: Deferred.Deferred<A, Failure>;
+  /** Waiting. */
+  readonly entries: Array<Entry<I, A>>;
+  /** How many of them a batch that is being dealt has taken. */
+  taken: number;
+  /** In flight: the entries wait for the batch to end. */
+  isBusy: boolean;
 }
 
 export const make = Effect.fnUntraced(function* <I, A, R>(
@@ -67,52 +81,95 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
   const { name, key, run } = options;
   const capacity = options.capacity ?? CAPACITY;
   const batchMax = options.batchMax ?? BATCH_MAX;
-  let waiting: Array<Entry<I, A>> = [];
-  const busy = new Set<string>();
+  const lanes = new Map<string, Lane<I, A>>();
+  /** Lanes that have something waiting and are not busy. Those that were served go to the end. */
+  const ready = new Set<Lane<I, A>>();
+  let waiting = 0;
+  let isClosed = false;
   const work = yield* Latch.make(false);
 
-  /** Takes what may run now: oldest first, none whose key is in flight. */
-  const take = (): ReadonlyArray<Entry<I, A>> => {
-    const batch: Array<Entry<I, A>> = [];
-    const rest: Array<Entry<I, A>> = [];
-    for (const entry of waiting) {
-      if (batch.length < batchMax && !busy.has(entry.key)) batch.push(entry);
-      else rest.push(entry);
+  const laneOf = (name: string): Lane<I, A> => {
+    const known = lanes.get(name);
+    if (known !== undefined) return known;
+    const lane: Lane<I, A> = { key: name, entries: [], taken: 0, isBusy: false };
+    lanes.set(name, lane);
+    return lane;
+  };
+
+  const put = (item: I, answer: (exit: Exit.Exit<A, Failure>) => void): Entry<I, A> => {
+    const lane = laneOf(key(item));
+    const entry = { item, lane, answer };
+    lane.entries.push(entry);
+    waiting += 1;
+    if (!lane.isBusy) {
+      ready.add(lane);
+      work.openUnsafe();
     }
-    waiting = rest;
-    for (const entry of batch) busy.add(entry.key);
-    if (rest.length === 0 || batch.length === 0) work.closeUnsafe();
+    return entry;
+  };
+
+  /** Takes what may run now; each lane's oldest first. */
+  const take = (): ReadonlyArray<Entry<I, A>> => {
+    const taken = nextLanes(ready, batchMax);
+    const batch = deal(taken, batchMax);
+    for (const lane of taken) {
+      ready.delete(lane);
+      lane.isBusy = true;
+    }
+    waiting -= batch.length;
+    if (ready.size === 0) work.closeUnsafe();
     return batch;
   };
 
-  const failAll = (entries: ReadonlyArray<Entry<I, A>>, reason: "Unavailable" | "Unknown"): void => {
-    const exit = Exit.fail(new StoreError({ reason, operation: `${name}.submit`, message: `${name} was closed` }));
-    for (const entry of entries) Deferred.doneUnsafe(entry.done, exit);
+  const settle = (entry: Entry<I, A>, exit: Exit.Exit<A, Failure>): void => {
+    const { answer } = entry;
+    entry.answer = null;
+    answer?.(exit);
   };
 
-  let isClosed = false;
-  const put = (entries: ReadonlyArray<Entry<I, A>>): void => {
-    if (isClosed) return failAll(entries, "Unavailable");
-    for (const entry of entries) waiting.push(entry);
-    work.openUnsafe();
+  const failAll = (entries: Iterable<Entry<I, A>>, reason: "Unavailable" | "Unknown"): void => {
+    for (const entry of entries) {
+      // Those that were answered keep their answer.
+      if (entry.answer === null) continue;
+      settle(entry, Exit.fail(new StoreError({ reason, operation: `${name}.submit`, message: `${name} was closed` })));
+    }
+  };
+
+  const rest = (lane: Lane<I, A>): void => {
+    lane.isBusy = false;
+    if (lane.entries.length > 0) ready.add(lane);
+    else lanes.delete(lane.key);
+  };
+
+  const release = (batch: ReadonlyArray<Entry<I, A>>) =>
+    Effect.sync(() => {
+      failAll(batch, "Unknown");
+      for (const { lane } of batch) if (lane.isBusy) rest(lane);
+      if (ready.size > 0) work.openUnsafe();
+    });
+
+  /** Takes back what has not begun. Rare: nobody searches for its place before. */
+  const withdraw = (entry: Entry<I, A>): void => {
+    const { lane } = entry;
+    const place = lane.entries.indexOf(entry);
+    entry.answer = null;
+    if (place < 0) return;
+    lane.entries.splice(place, 1);
+    waiting -= 1;
+    if (lane.entries.length > 0 || lane.isBusy) return;
+    ready.delete(lane);
+    lanes.delete(lane.key);
   };
 
   // Runs after the loops have ended.
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       isClosed = true;
-      failAll(waiting, "Unavailable");
-      waiting = [];
+      for (const lane of lanes.values()) failAll(lane.entries, "Unavailable");
+      lanes.clear();
+      ready.clear();
     }),
   );
-
-  const release = (batch: ReadonlyArray<Entry<I, A>>) =>
-    Effect.sync(() => {
-      // Those that were answered keep their answer.
-      failAll(batch, "Unknown");
-      for (const entry of batch) busy.delete(entry.key);
-      if (waiting.length > 0) work.openUnsafe();
-    });
 
   const isolated = Batch.isolate(name, run);
 
@@ -120,7 +177,7 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
     const exits = yield* isolated(batch.map((entry) => entry.item));
     for (const [index, exit] of exits.entries()) {
       const entry = batch[index];
-      if (entry !== undefined) Deferred.doneUnsafe(entry.done, exit);
+      if (entry !== undefined) settle(entry, exit);
     }
   });
 
@@ -134,21 +191,59 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
 
   for (let index = 0; index < (options.inFlightMax ?? IN_FLIGHT_MAX); index++) yield* Effect.forkScoped(loop);
 
-  const entryOf = (item: I): Entry<I, A> => ({ item, key: key(item), done: Deferred.makeUnsafe<A, Failure>() });
+  const closed = new StoreError({ reason: "Unavailable", operation: `${name}.submit`, message: `${name} was closed` });
 
   return {
     submit: (item) =>
-      Effect.suspend(() => {
-        if (waiting.length >= capacity) return Effect.fail(new MailboxFull({ mailbox: name, capacity }));
-        const entry = entryOf(item);
-        put([entry]);
-        return Deferred.await(entry.done);
+      Effect.callback<A, Failure>((resume) => {
+        if (isClosed) return resume(Effect.fail(closed));
+        if (waiting >= capacity) return resume(Effect.fail(new MailboxFull({ mailbox: name, capacity })));
+        const entry = put(item, resume);
+        return Effect.sync(() => withdraw(entry));
       }),
     submitAll: (items) =>
-      Effect.suspend(() => {
-        const entries = items.map(entryOf);
-        put(entries);
-        return Effect.forEach(entries, (entry) => Effect.exit(Deferred.await(entry.done)));
+      Effect.callback<ReadonlyArray<Exit.Exit<A, Failure>>>((resume) => {
+        if (isClosed || items.length === 0) return resume(Effect.succeed(items.map(() => Exit.fail(closed))));
+        const exits: Array<Exit.Exit<A, Failure>> = items.map(() => Exit.fail(closed));
+        let open = items.length;
+        const entries = items.map((item, index) =>
+          put(item, (exit) => {
+            exits[index] = exit;
+            open -= 1;
+            if (open === 0) resume(Effect.succeed(exits));
+          }),
+        );
+        return Effect.sync(() => entries.forEach(withdraw));
       }),
   };
 });
+
+/** The first lanes, as many as there may be items. */
+const nextLanes = <I, A>(ready: ReadonlySet<Lane<I, A>>, max: number): ReadonlyArray<Lane<I, A>> => {
+  const found: Array<Lane<I, A>> = [];
+  for (const lane of ready) {
+    if (found.length === max) break;
+    found.push(lane);
+  }
+  return found;
+};
+
+/** Takes from each lane in turn until there are `max`, or nothing is left. Costs what it takes, however much waits. */
+const deal = <I, A>(lanes: ReadonlyArray<Lane<I, A>>, max: number): ReadonlyArray<Entry<I, A>> => {
+  const batch: Array<Entry<I, A>> = [];
+  let open = lanes;
+  for (let round = 0; open.length > 0 && batch.length < max; round += 1) {
+    // Fewer lanes than items: the first round serves every one.
+    for (const { entries } of open.slice(0, max - batch.length)) {
+      const entry = entries[round];
+      if (entry !== undefined) batch.push(entry);
+    }
+    open = open.filter(({ entries }) => entries.length > round + 1);
+  }
+  for (const { lane } of batch) lane.taken += 1;
+  for (const lane of lanes) {
+    lane.entries.splice(0, lane.taken);
+    lane.taken = 0;
+  }
+  return batch;
+};
