@@ -50,7 +50,8 @@ export interface Change<S> {
   readonly after: S;
 }
 
-export interface Aggregate<S, C, A, R = never> {
+/** What is kept of an aggregate, and how. */
+export interface Stored<S, A, R = never> {
   /** Consumer name in the inbox and owner of the timers. */
   readonly name: string;
   /** The state of a key that no one has written yet. */
@@ -58,11 +59,14 @@ export interface Aggregate<S, C, A, R = never> {
   /** States of `keys`, locked; absent if never saved. */
   readonly load: (keys: ReadonlyArray<string>) => Effect.Effect<ReadonlyMap<string, S>, StoreError, Transaction | R>;
   readonly save: (changes: ReadonlyArray<Change<S>>) => Effect.Effect<void, StoreError, Transaction | R>;
-  /** Pure. `now` is the database's. */
-  readonly decide: (state: S, input: Input<C>, now: Timestamp) => Decision<S, A>;
   /** An answer as a JSON value, for idempotency keys, and back. */
   readonly encodeAnswer: (answer: A) => unknown;
   readonly decodeAnswer: (json: unknown) => A;
+}
+
+export interface Aggregate<S, C, A, R = never> extends Stored<S, A, R> {
+  /** Pure. `now` is the database's. */
+  readonly decide: (state: S, input: Input<C>, now: Timestamp) => Decision<S, A>;
 }
 
 export const keyOf = <C>(input: Input<C>): string => {
