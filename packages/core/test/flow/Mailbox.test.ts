@@ -37,16 +37,15 @@ const reasonOf = (exit: Exit.Exit<number, Mailbox.Failure>): string => {
 describe("a mailbox", () => {
   it("runs a single command at once and alone", () => {
     const batches: Array<ReadonlyArray<number>> = [];
-    const answers = simulate(
+    const { answers, waited } = simulate(
       Effect.gen(function* () {
         const box = yield* mailbox((items) => Effect.sync(() => (batches.push(values(items)), values(items))));
-        return [yield* box.submit(item(1)), yield* box.submit(item(2))];
+        const start = yield* Clock.currentTimeMillis;
+        const told = [yield* box.submit(item(1)), yield* box.submit(item(2))];
+        return { answers: told, waited: (yield* Clock.currentTimeMillis) - start };
       }),
     );
-    expect([answers, batches]).toEqual([
-      [1, 2],
-      [[1], [2]],
-    ]);
+    expect({ answers, batches, waited }).toEqual({ answers: [1, 2], batches: [[1], [2]], waited: 0 });
   });
 
   it("commits whatever came meanwhile as one batch, and gives each caller its own answer", () => {
@@ -245,5 +244,154 @@ describe("a mailbox", () => {
       }),
     );
     expect(reasons).toEqual(["answer 1", "Poisoned"]);
+  });
+
+  it("refuses exactly what does not fit, and runs exactly what it did not refuse or give back, under any sequence of calls", () => {
+    const Call = fc.record({ key: fc.nat({ max: 3 }), leaves: fc.boolean() });
+    fc.assert(
+      fc.property(fc.integer(), fc.array(Call, { maxLength: 30 }), fc.integer({ min: 1, max: 12 }), (seed, calls, capacity) => {
+        const ran: Array<number> = [];
+        const told = simulate(
+          Effect.gen(function* () {
+            const gate = yield* Deferred.make<void>();
+            const box = yield* mailbox(
+              (items) =>
+                Effect.andThen(
+                  Deferred.await(gate),
+                  Effect.sync(() => (ran.push(...values(items)), values(items))),
+                ),
+              { capacity, inFlightMax: 1, batchMax: 4 },
+            );
+            // One batch is in flight: all that follow wait.
+            yield* Effect.forkChild(box.submit(item(-1)));
+            yield* Effect.sleep(1);
+            const callers = yield* Effect.forEach(calls, ({ key }, value) =>
+              Effect.tap(Effect.forkChild(Effect.exit(box.submit(item(value, `k${key}`)))), () => Effect.sleep(1)),
+            );
+            yield* Effect.forEach(callers, (caller, index) => (calls[index]?.leaves === true ? Fiber.interrupt(caller) : Effect.void));
+            // Who left has made room.
+            const room = calls.filter(({ leaves }, index) => leaves && index < capacity).length + Math.max(0, capacity - calls.length);
+            const late = yield* Effect.forEach([...Array(room + 1).keys()], (n) =>
+              Effect.tap(Effect.forkChild(Effect.exit(box.submit(item(100 + n)))), () => Effect.sleep(1)),
+            );
+            yield* Deferred.succeed(gate, undefined);
+            const exits = yield* Effect.forEach([...callers.filter((_, index) => calls[index]?.leaves !== true), ...late], Fiber.join);
+            return exits.map(reasonOf);
+          }),
+          seed,
+        );
+        const staying = calls.flatMap(({ leaves }, value) => (leaves ? [] : [value]));
+        const expected = staying.map((value) => (value < capacity ? `answer ${value}` : "MailboxFull"));
+        expect(told.slice(0, staying.length)).toEqual(expected);
+        const late = told.slice(staying.length);
+        expect(late.map((text) => text.startsWith("answer"))).toEqual(late.map((_, index) => index < late.length - 1));
+        const answers = told.filter((text) => text.startsWith("answer")).map((text) => Number(text.slice("answer ".length)));
+        expect(ran.filter((value) => value >= 0).toSorted((a, b) => a - b)).toEqual(answers.toSorted((a, b) => a - b));
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  it("gives every key its turn: one that has thousands waiting holds nobody up", () => {
+    const batches: Array<ReadonlyArray<Item>> = [];
+    simulate(
+      Effect.gen(function* () {
+        const box = yield* mailbox((items) => Effect.sync(() => (batches.push(items), values(items))), { inFlightMax: 1, batchMax: 10 });
+        yield* box.submitAll(
+          [...Array(1_000).keys()].map((n) => item(n, "hot")).concat([item(1_000, "a"), item(1_001, "b"), item(1_002, "a")]),
+        );
+      }),
+    );
+    const [first = [], second = []] = batches;
+    expect(first.map(({ value }) => value)).toEqual([0, 1_000, 1_001, 1, 1_002, 2, 3, 4, 5, 6]);
+    expect(second.map(({ value }) => value)).toEqual([7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
+    expect(batches).toHaveLength(101);
+  });
+
+  it("goes on with the others while a key is in flight, and with that key afterwards", () => {
+    const started: Array<ReadonlyArray<number>> = [];
+    simulate(
+      Effect.gen(function* () {
+        const gate = yield* Deferred.make<void>();
+        const box = yield* mailbox((items) => {
+          started.push(values(items));
+          return Effect.as(values(items).includes(0) ? Deferred.await(gate) : Effect.void, values(items));
+        });
+        const slow = yield* Effect.forkChild(box.submit(item(0, "slow")));
+        yield* Effect.sleep(1);
+        const next = yield* Effect.forkChild(box.submit(item(1, "slow")));
+        yield* Effect.sleep(1);
+        yield* box.submit(item(2, "fast"));
+        yield* box.submit(item(3, "fast"));
+        yield* Deferred.succeed(gate, undefined);
+        yield* Fiber.joinAll([slow, next]);
+      }),
+    );
+    expect(started).toEqual([[0], [2], [3], [1]]);
+  });
+
+  it("lets an interrupted caller go: what was not begun never runs, what was runs to its end, and its neighbours are answered", () => {
+    const ran: Array<number> = [];
+    const reasons = simulate(
+      Effect.gen(function* () {
+        const gate = yield* Deferred.make<void>();
+        const box = yield* mailbox(
+          (items) =>
+            Effect.andThen(
+              Deferred.await(gate),
+              Effect.sync(() => (ran.push(...values(items)), values(items))),
+            ),
+          { inFlightMax: 1 },
+        );
+        const running = yield* Effect.forkChild(box.submitAll([item(0), item(1)]));
+        yield* Effect.sleep(1);
+        const waiting = yield* Effect.forkChild(box.submitAll([item(2, "k0"), item(3)]));
+        const neighbour = yield* Effect.forkChild(Effect.exit(box.submit(item(4, "k0"))));
+        yield* Effect.sleep(1);
+        yield* Fiber.interruptAll([running, waiting]);
+        yield* Deferred.succeed(gate, undefined);
+        return [reasonOf(yield* Fiber.join(neighbour)), reasonOf(yield* Effect.exit(box.submit(item(5, "k3"))))];
+      }),
+    );
+    expect([reasons, ran]).toEqual([
+      ["answer 4", "answer 5"],
+      [0, 1, 4, 5],
+    ]);
+  });
+
+  it("is itself again after an outage: what waited meanwhile runs, in order", () => {
+    const committed: Array<number> = [];
+    const reasons = simulate(
+      Effect.gen(function* () {
+        let isAway = true;
+        const box = yield* mailbox(
+          (items) =>
+            Effect.suspend(() =>
+              isAway ? Effect.fail(error("Unavailable")) : Effect.sync(() => (committed.push(...values(items)), values(items))),
+            ),
+          { batchMax: 2 },
+        );
+        const callers = yield* Effect.forkChild(box.submitAll([0, 1, 2, 3, 4, 5, 6].map((value) => item(value, "k"))));
+        yield* Effect.sleep(3_000);
+        isAway = false;
+        return (yield* Fiber.join(callers)).map(reasonOf);
+      }),
+    );
+    expect(reasons).toEqual([0, 1, 2, 3, 4, 5, 6].map((value) => `answer ${value}`));
+    expect(committed).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  });
+
+  it("submits nothing without a wait, and fails a command whose key cannot be told", () => {
+    const exits = simulate(
+      Effect.gen(function* () {
+        const box = yield* mailbox((items) => Effect.succeed(values(items)), {
+          key: () => {
+            throw new Error("no key");
+          },
+        });
+        return [yield* Effect.exit(box.submitAll([])), yield* Effect.exit(box.submit(item(1)))];
+      }),
+    );
+    expect(exits.map(Exit.isSuccess)).toEqual([true, false]);
   });
 });
