@@ -1,8 +1,9 @@
 /** `npm run bench -- NAME [--quick] [--json]`: measures, and prints a JSON object on the last line. */
 import { parseArgs } from "node:util";
 import * as Orders from "./orders/orders.ts";
+import * as Outbox from "./outbox/outbox.ts";
 
-const benches = { orders: Orders.run };
+const benches = { orders: Orders.run, outbox: Outbox.run };
 
 const names = Object.keys(benches).join(", ");
 const USAGE = `Usage: npm run bench -- NAME [--quick] [--json]
