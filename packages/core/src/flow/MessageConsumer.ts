@@ -52,10 +52,10 @@ export const handleBatch = <R>(options: Options<R>) => {
       const delivery = read[index]?.delivery;
       if (delivery === undefined || Exit.isSuccess(exit)) continue;
       const failure = Cause.squash(exit.cause);
-      // Not the message's fault: an outage, a full mailbox, an unknown commit. It comes again, and the inbox knows.
-      if (failure instanceof StoreError) return yield* failure;
-      if (isMailboxFull(failure)) return yield* unavailable(options.group);
-      letters.push(letter(options.group, delivery, "poisoned", failure instanceof Error ? failure.message : "a defect"));
+      // Not the message's fault. It comes again, and the inbox knows.
+      const outage = outageOf(options.group, failure);
+      if (outage !== null) return yield* outage;
+      letters.push(letter(options.group, delivery, "poisoned", detailOf(failure)));
     }
     if (letters.length > 0) yield* bury(letters);
   });
@@ -95,7 +95,17 @@ const letter = (
   delivery: Extract<Delivery, { _tag: "Readable" }>,
   problem: string,
   detail: string,
-): Omit<DeadLetter, "at"> => ({ consumer, message: delivery.message, position: formatPosition(delivery.position), problem, detail, attempts: 1 });
+): Omit<DeadLetter, "at"> => ({
+  consumer,
+  message: delivery.message,
+  position: formatPosition(delivery.position),
+  problem,
+  detail,
+  attempts: 1,
+});
+
+/** Of a record that is no message. */
+export const FOREIGN_DETAIL = "the record is not a CloudEvent of this system";
 
 /** A record that is no message of ours: kept by its position, since it has no identity. */
 const foreignLetter = (consumer: string, delivery: Extract<Delivery, { _tag: "Foreign" }>): Omit<DeadLetter, "at"> => ({
@@ -103,12 +113,12 @@ const foreignLetter = (consumer: string, delivery: Extract<Delivery, { _tag: "Fo
   message: foreignMessage(delivery),
   position: formatPosition(delivery.position),
   problem: delivery.problem,
-  detail: "the record is not a CloudEvent of this system",
+  detail: FOREIGN_DETAIL,
   attempts: 1,
 });
 
 /** Stands for a record that is no message: its identity is its position. */
-const foreignMessage = ({ position, topic }: Extract<Delivery, { _tag: "Foreign" }>): Message.Encoded => {
+export const foreignMessage = ({ position, topic }: Extract<Delivery, { _tag: "Foreign" }>): Message.Encoded => {
   const id = formatPosition(position);
   return {
     id,
@@ -125,6 +135,14 @@ const foreignMessage = ({ position, topic }: Extract<Delivery, { _tag: "Foreign"
     payload: "null",
   };
 };
+
+/** Nobody's fault: an outage, a full mailbox, an unknown commit. Null: the message's own. */
+export const outageOf = (group: string, failure: unknown): StoreError | null => {
+  if (failure instanceof StoreError) return failure;
+  return isMailboxFull(failure) ? unavailable(group) : null;
+};
+
+export const detailOf = (failure: unknown): string => (failure instanceof Error ? failure.message : "a defect");
 
 const isMailboxFull = (failure: unknown): boolean =>
   typeof failure === "object" && failure !== null && "_tag" in failure && failure._tag === "MailboxFull";

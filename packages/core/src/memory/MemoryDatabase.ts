@@ -18,6 +18,7 @@ import type { Order } from "../domain/order/Order.ts";
 import type { OrderId } from "../domain/order/OrderId.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
 import type { DeadLetter } from "../ports/DeadLetters.ts";
+import type { ClaimedMessage } from "../ports/InboxQueue.ts";
 import { StoreError, type StoreReason } from "../ports/StoreError.ts";
 import type { Timer } from "../ports/Timers.ts";
 import { Transaction } from "../ports/UnitOfWork.ts";
@@ -45,6 +46,16 @@ export interface SentRow extends OutboxRow {
 
 export interface InboxRow {
   readonly admittedAt: Timestamp;
+}
+
+export interface StoredRow extends ClaimedMessage {
+  readonly consumer: string;
+  readonly shard: number;
+  /** `held`: behind a failed one of its key. */
+  readonly state: "ready" | "failed" | "held";
+  /** Of a failed one: not before this time. */
+  readonly nextAt: Timestamp;
+  readonly storedAt: Timestamp;
 }
 
 export interface TimerRow {
@@ -77,12 +88,22 @@ export class Database {
   /** By seq: refused by the bus for good. */
   readonly outboxParked = new MemoryTable<number, OutboxRow>();
   readonly inbox = new MemoryTable<string, InboxRow>();
+  /** By consumer and message id: taken from the broker, and not yet handled. */
+  readonly inboxQueue = new MemoryTable<string, StoredRow>();
+  /** By consumer: the greatest fence of a puller that stored. */
+  readonly pullerFences = new MemoryTable<string, number>();
   readonly timers = new MemoryTable<string, TimerRow>();
   readonly deadLetters = new MemoryTable<string, DeadLetter>();
   readonly idempotencyKeys = new MemoryTable<string, IdempotencyRow>();
   readonly leases = new MemoryTable<string, LeaseRow>();
   /** Outbox shards that a drain holds now. A session's lock: it ends with its owner. */
   readonly busyShards = new Set<number>();
+  /** Shards of inbox queues that a worker holds now, as `busyShards`. */
+  readonly busyQueues = new Set<string>();
+  /** Released by every commit that stored into an inbox queue. */
+  readonly stored = Latch.makeUnsafe();
+  /** How many commits did so. */
+  stores = 0;
   /** Released by every commit that appended to the outbox. */
   readonly appended = Latch.makeUnsafe();
   /** How many commits appended to the outbox. */
@@ -104,10 +125,11 @@ export class Database {
   apply(): Effect.Effect<void> {
     return Effect.suspend(() => {
       const appended = this.outboxPending.hasChanges;
+      const stored = this.inboxQueue.hasChanges;
       for (const table of this.#tables()) table.applyChanges();
-      if (!appended) return Effect.void;
-      this.appends += 1;
-      return Effect.asVoid(this.appended.release);
+      if (appended) this.appends += 1;
+      if (stored) this.stores += 1;
+      return Effect.asVoid(Effect.andThen(appended ? this.appended.release : Effect.void, stored ? this.stored.release : Effect.void));
     });
   }
 
@@ -126,6 +148,8 @@ export class Database {
       this.outboxSent,
       this.outboxParked,
       this.inbox,
+      this.inboxQueue,
+      this.pullerFences,
       this.timers,
       this.deadLetters,
       this.idempotencyKeys,

@@ -4,6 +4,7 @@ import type { DeadLetters } from "../ports/DeadLetters.ts";
 import type { DocumentStore } from "../ports/DocumentStore.ts";
 import type { IdempotencyKeys } from "../ports/IdempotencyKeys.ts";
 import type { Inbox } from "../ports/Inbox.ts";
+import type { InboxQueue } from "../ports/InboxQueue.ts";
 import type { Lock } from "../ports/Lock.ts";
 import type { OrderStore } from "../ports/OrderStore.ts";
 import type { Outbox } from "../ports/Outbox.ts";
@@ -15,6 +16,7 @@ import * as MemoryDeadLetters from "./MemoryDeadLetters.ts";
 import * as MemoryDocumentStore from "./MemoryDocumentStore.ts";
 import * as MemoryIdempotencyKeys from "./MemoryIdempotencyKeys.ts";
 import * as MemoryInbox from "./MemoryInbox.ts";
+import * as MemoryInboxQueue from "./MemoryInboxQueue.ts";
 import * as MemoryLock from "./MemoryLock.ts";
 import * as MemoryOrderStore from "./MemoryOrderStore.ts";
 import * as MemoryOutbox from "./MemoryOutbox.ts";
@@ -23,7 +25,7 @@ import * as MemoryTimers from "./MemoryTimers.ts";
 import * as MemoryUnitOfWork from "./MemoryUnitOfWork.ts";
 
 /** The ports of one database. */
-export type Ports = DeadLetters | DocumentStore | IdempotencyKeys | Inbox | Lock | OrderStore | Outbox | SagaStore | Timers | UnitOfWork;
+export type Ports = DeadLetters | DocumentStore | IdempotencyKeys | Inbox | InboxQueue | Lock | OrderStore | Outbox | SagaStore | Timers | UnitOfWork;
 
 /** On the database in the environment. */
 export const layer: Layer.Layer<Ports, never, MemoryDatabase.CurrentDatabase> = Layer.mergeAll(
@@ -31,6 +33,7 @@ export const layer: Layer.Layer<Ports, never, MemoryDatabase.CurrentDatabase> = 
   MemoryDocumentStore.layer,
   MemoryIdempotencyKeys.layer,
   MemoryInbox.layer,
+  MemoryInboxQueue.layer,
   MemoryLock.layer,
   MemoryOrderStore.layer,
   MemoryOutbox.layer,

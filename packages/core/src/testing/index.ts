@@ -14,6 +14,7 @@ export * as Simulator from "./Simulator.ts";
 export * as DeadLettersContract from "./contracts/DeadLettersContract.ts";
 export * as DocumentStoreContract from "./contracts/DocumentStoreContract.ts";
 export * as IdempotencyKeysContract from "./contracts/IdempotencyKeysContract.ts";
+export * as InboxQueueContract from "./contracts/InboxQueueContract.ts";
 export * as LockContract from "./contracts/LockContract.ts";
 export * as MessageBusContract from "./contracts/MessageBusContract.ts";
 export * as OrderStoreContract from "./contracts/OrderStoreContract.ts";

@@ -9,6 +9,7 @@ import * as DeadLettersContract from "../../src/testing/contracts/DeadLettersCon
 import * as DocumentStoreContract from "../../src/testing/contracts/DocumentStoreContract.ts";
 import * as IdempotencyKeysContract from "../../src/testing/contracts/IdempotencyKeysContract.ts";
 import * as InboxContract from "../../src/testing/contracts/InboxContract.ts";
+import * as InboxQueueContract from "../../src/testing/contracts/InboxQueueContract.ts";
 import * as LockContract from "../../src/testing/contracts/LockContract.ts";
 import * as OrderStoreContract from "../../src/testing/contracts/OrderStoreContract.ts";
 import * as OutboxContract from "../../src/testing/contracts/OutboxContract.ts";
@@ -41,6 +42,7 @@ const suite = (name: string, cases: ReadonlyArray<Contract.Case<MemoryStores.Por
 
 suite("MemoryUnitOfWork", UnitOfWorkContract.cases);
 suite("MemoryInbox", InboxContract.cases);
+suite("MemoryInboxQueue", InboxQueueContract.cases);
 suite("MemoryOutbox", OutboxContract.cases);
 suite("MemoryDocumentStore", DocumentStoreContract.cases);
 suite("MemorySagaStore", SagaStoreContract.cases);

@@ -1,0 +1,124 @@
+/**
+ * The puller of store-then-process: takes what the broker has and stores it, in bulk, one transaction a batch. A batch is
+ * acknowledged only after it is stored, so nothing is lost; what comes twice is stored once.
+ *
+ * A consumer group has one puller at a time, by a lease. Who loses it stops at once; who was frozen and does not know yet is
+ * refused by the fence, and his late batch with him. A group without a puller has one again after `LEASE_MS`.
+ */
+import { Clock, Deferred, Duration, Effect, type Layer, Metric } from "effect";
+import type * as Message from "../domain/Message.ts";
+import { InboxQueue, type StoredMessage } from "../ports/InboxQueue.ts";
+import { type Lease, Lock } from "../ports/Lock.ts";
+import { type Delivery, formatPosition, MessageBus, type Subscription } from "../ports/MessageBus.ts";
+import type { BusError, StoreError } from "../ports/StoreError.ts";
+import { UnitOfWork } from "../ports/UnitOfWork.ts";
+import { foreignMessage } from "./MessageConsumer.ts";
+import * as MessageId from "./MessageId.ts";
+import * as Worker from "./Worker.ts";
+
+/** Messages stored by one statement: measured, more gain nothing, and the arrays stay below a few megabytes. */
+export const PULL_BATCH_MAX = 1_000;
+
+/** How long a dead puller's group waits for the next one, in milliseconds; about as long as for its partitions. */
+export const LEASE_MS = 10_000;
+
+/** A quarter of the lease, in milliseconds: two renewals may fail. */
+export const RENEW_MS = 2_500;
+
+/** How often who has no lease asks for it, in milliseconds. */
+export const ACQUIRE_MS = 1_000;
+
+/** Characters of an id or a key. Longer ones are nobody's ids, and no index takes them. */
+export const NAME_MAX = 1_000;
+
+export interface Options {
+  readonly group: string;
+  /** What this consumer reads; other types on the same topics are skipped. */
+  readonly types: ReadonlyArray<Message.AnyType>;
+}
+
+type Ports = InboxQueue | UnitOfWork | Lock | MessageBus;
+
+const stored = Metric.counter("saga_inbox_stored_total", { description: "Messages taken from the broker and stored", incremental: true });
+
+/** Pulls for as long as the layer lives; as one of many, or alone. */
+export const layer = (options: Options): Layer.Layer<never, never, Ports> => Worker.layer(`InboxPuller(${options.group})`, pass(options));
+
+/** Asks for the lease; pulls while it has it. */
+export const pass = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<void, StoreError | BusError, Ports> {
+  const [owner = ""] = yield* MessageId.next(1);
+  const lock = yield* Lock;
+  yield* Effect.acquireUseRelease(
+    lock.acquire(leaseOf(options.group), owner, LEASE_MS),
+    (lease) => (lease === null ? Effect.sleep(Duration.millis(ACQUIRE_MS)) : pull(options, lease)),
+    (lease) => (lease === null ? Effect.void : Effect.ignore(lock.release(lease))),
+  );
+});
+
+/** The lease's name. */
+export const leaseOf = (group: string): string => `inbox-puller/${group}`;
+
+/** Pulls until the lease is lost. */
+export const pull = Effect.fnUntraced(function* (options: Options, lease: Lease): Effect.fn.Return<void, StoreError | BusError, Ports> {
+  const bus = yield* MessageBus;
+  const lost = yield* Deferred.make<void>();
+  const topics = [...new Set(options.types.map((type) => type.topic))].toSorted();
+  const subscription: Subscription = { group: options.group, topics, batchMax: PULL_BATCH_MAX };
+  const store = storeBatch(options, lease.fence);
+  const consuming = bus.consume(
+    subscription,
+    Effect.fnUntraced(function* (batch) {
+      if ((yield* store(batch)) === "Stored") return;
+      // Nothing of this batch may be acknowledged: it is the successor's.
+      yield* Deferred.succeed(lost, undefined);
+      return yield* Effect.never;
+    }),
+  );
+  yield* Effect.raceAllFirst([consuming, keep(lease), Deferred.await(lost)]);
+  yield* Effect.logWarning(`InboxPuller(${options.group}): the lease is another puller's; stopped`);
+});
+
+/** Stores one batch of deliveries. `Fenced`: by a newer puller's leave; nothing is stored. */
+export const storeBatch = (options: Options, fence: number) => {
+  const known = new Set(options.types.map((type) => type.type));
+  return Effect.fnUntraced(function* (
+    batch: ReadonlyArray<Delivery>,
+  ): Effect.fn.Return<"Stored" | "Fenced", StoreError, InboxQueue | UnitOfWork> {
+    const messages = batch.flatMap((delivery) =>
+      delivery._tag === "Readable" && !known.has(delivery.message.type) ? [] : [storedMessage(delivery)],
+    );
+    if (messages.length === 0) return "Stored";
+    const unitOfWork = yield* UnitOfWork;
+    const queue = yield* InboxQueue;
+    const verdict = yield* unitOfWork.commit(queue.store(options.group, fence, messages));
+    if (verdict._tag === "Fenced") return "Fenced";
+    yield* Metric.update(Metric.withAttributes(stored, { consumer: options.group }), verdict.added);
+    return "Stored";
+  });
+};
+
+const storedMessage = (delivery: Delivery): StoredMessage => {
+  const { position } = delivery;
+  if (delivery._tag === "Foreign") return { position, message: foreignMessage(delivery), problem: delivery.problem };
+  const { message } = delivery;
+  if (message.id.length <= NAME_MAX && message.key.length <= NAME_MAX) return { position, message, problem: null };
+  const name = formatPosition(position);
+  return { position, message: { ...message, id: name, key: name }, problem: "nameTooLong" };
+};
+
+/** Renews; returns when the lease is another's, or cannot be known to be ours. */
+const keep = Effect.fnUntraced(function* (lease: Lease): Effect.fn.Return<void, never, Lock> {
+  const lock = yield* Lock;
+  let heldUntil = (yield* Clock.currentTimeMillis) + LEASE_MS;
+  for (;;) {
+    yield* Effect.sleep(Duration.millis(RENEW_MS));
+    const asked = yield* Clock.currentTimeMillis;
+    const answer = yield* Effect.timeoutOrElse(
+      Effect.orElseSucceed(lock.renew(lease, LEASE_MS), () => "Unknown" as const),
+      { duration: Duration.millis(RENEW_MS), orElse: () => Effect.succeed("Unknown" as const) },
+    );
+    if (answer === "Lost") return;
+    if (answer === "Renewed") heldUntil = asked + LEASE_MS;
+    if ((yield* Clock.currentTimeMillis) >= heldUntil - RENEW_MS) return;
+  }
+});
