@@ -1,0 +1,78 @@
+import { Clock, Effect, Layer, Metric } from "effect";
+import { describe, expect, it } from "vitest";
+import { StoreError, Worker } from "@org/saga-core";
+import { simulate } from "./Harness.ts";
+
+type Outcome = "fail" | "die" | "interrupt" | "ok" | "fail late";
+
+/** A pass with these outcomes, one after the other, then none; and when each began, in milliseconds. */
+const scripted = (outcomes: ReadonlyArray<Outcome>) => {
+  const at: Array<number> = [];
+  const left = [...outcomes];
+  const pass = Effect.gen(function* () {
+    at.push(yield* Clock.currentTimeMillis);
+    switch (left.shift()) {
+      case "fail":
+        return yield* new StoreError({ reason: "Unavailable", operation: "x", message: "away" });
+      case "fail late":
+        return yield* Effect.andThen(Effect.sleep(Worker.HEALTHY_MS), Effect.die("lost"));
+      case "die":
+        return yield* Effect.die(new Error("a bug"));
+      case "interrupt":
+        return yield* Effect.interrupt;
+      case "ok":
+        return yield* Effect.sleep(1_000);
+      case undefined:
+        return yield* Effect.never;
+    }
+  });
+  return { pass, pauses: () => at.slice(1).map((time, index) => time - (at[index] ?? 0)) };
+};
+
+const restartsOf = (worker: string) =>
+  Effect.map(Metric.snapshot, (metrics) =>
+    metrics.flatMap((metric) =>
+      metric.id === "saga_worker_restarts_total" && metric.attributes?.["worker"] === worker && metric.type === "Counter"
+        ? [metric.state.count]
+        : [],
+    ),
+  );
+
+const run = (name: string, outcomes: ReadonlyArray<Outcome>) => {
+  const { pass, pauses } = scripted(outcomes);
+  const restarts = simulate(() =>
+    Effect.gen(function* () {
+      yield* Effect.raceFirst(Layer.launch(Worker.layer(name, pass)), Effect.sleep(120_000));
+      return yield* restartsOf(name);
+    }),
+  );
+  return { pauses: pauses(), restarts };
+};
+
+describe("a worker that fails", () => {
+  it("is run again after pauses that grow up to a bound", () => {
+    const { pauses, restarts } = run(
+      "growing",
+      Array.from({ length: 9 }, () => "fail"),
+    );
+    expect(pauses).toEqual([100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000]);
+    expect(pauses.at(-1)).toBe(Worker.PAUSE_MAX_MS);
+    expect(restarts).toEqual([9]);
+  });
+
+  it("starts over with the shortest pause once a pass went well", () => {
+    expect(run("recovering", ["fail", "fail", "fail", "ok", "fail", "fail"]).pauses).toEqual([100, 200, 400, 1_000, 100, 200]);
+  });
+
+  it("starts over as well after a pass that went well for long before it failed", () => {
+    expect(run("long", ["fail", "fail", "fail late", "fail"]).pauses).toEqual([100, 200, Worker.HEALTHY_MS + 100, 200]);
+  });
+
+  it("is counted by its name, whatever it failed of: errors, defects, interruptions from within", () => {
+    expect(run("mixed", ["fail", "die", "interrupt", "ok", "die"])).toEqual({ pauses: [100, 200, 400, 1_000, 100], restarts: [4] });
+  });
+
+  it("is not counted while all goes well", () => {
+    expect(run("well", ["ok", "ok", "ok"])).toEqual({ pauses: [1_000, 1_000, 1_000], restarts: [] });
+  });
+});
