@@ -17,7 +17,8 @@ export interface Home {
 }
 
 /** Without a `home`, tables of this package are known by their names alone. */
-export const classify = (operation: string, phase: Phase, cause: unknown, home: Home | null = null): StoreError => {
+export const classify = (operation: string, phase: Phase, thrown: unknown, home: Home | null = null): StoreError => {
+  const cause = rootOf(thrown);
   const server = serverErrorOf(cause);
   if (server !== null) {
     const reason = reasonOf(server.code, isStateKey(server, home));
@@ -33,6 +34,25 @@ export const classify = (operation: string, phase: Phase, cause: unknown, home: 
   // The driver itself could not handle it, e.g. a value that it cannot encode: the same again cannot help.
   const reason = phase === "commit" ? "Unknown" : "Refused";
   return new StoreError({ reason, operation, message: `driver: ${cause instanceof Error ? cause.name : "unknown error"}` });
+};
+
+/** Is it the database's, and not a bug of who asked it? */
+export const isDatabaseError = (thrown: unknown): boolean => {
+  const cause = rootOf(thrown);
+  return serverErrorOf(cause) !== null || isConnectionError(cause);
+};
+
+/** Errors within errors, at most: no chain is longer, only a circle. */
+const DEPTH_MAX = 8;
+
+/** drizzle and others wrap the driver's error in one that quotes the statement and its values. */
+const rootOf = (thrown: unknown): unknown => {
+  let cause = thrown;
+  for (let depth = 0; depth < DEPTH_MAX; depth += 1) {
+    if (!(cause instanceof Error) || !(cause.cause instanceof Error)) return cause;
+    cause = cause.cause;
+  }
+  return cause;
 };
 
 /** Primary keys of state: two writers of one key that did not exist before. The loser loads again and decides again. */
