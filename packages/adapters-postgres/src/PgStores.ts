@@ -11,6 +11,7 @@ import type {
   DocumentStore,
   IdempotencyKeys,
   Inbox,
+  InboxQueue,
   Lock,
   OrderStore,
   Outbox,
@@ -26,6 +27,7 @@ import * as PgDeadLetters from "./PgDeadLetters.ts";
 import * as PgDocumentStore from "./PgDocumentStore.ts";
 import * as PgIdempotencyKeys from "./PgIdempotencyKeys.ts";
 import * as PgInbox from "./PgInbox.ts";
+import * as PgInboxQueue from "./PgInboxQueue.ts";
 import * as PgLock from "./PgLock.ts";
 import * as PgMigrations from "./PgMigrations.ts";
 import * as PgOrderStore from "./PgOrderStore.ts";
@@ -34,7 +36,7 @@ import * as PgSagaStore from "./PgSagaStore.ts";
 import * as PgTimers from "./PgTimers.ts";
 import * as PgUnitOfWork from "./PgUnitOfWork.ts";
 
-export type PgStores = UnitOfWork | OrderStore | SagaStore | DocumentStore | Outbox | Inbox | Timers | DeadLetters | IdempotencyKeys | Lock;
+export type PgStores = UnitOfWork | OrderStore | SagaStore | DocumentStore | Outbox | Inbox | InboxQueue | Timers | DeadLetters | IdempotencyKeys | Lock;
 
 /** The stores on a client; the schema has to be migrated. */
 export const layerClient: Layer.Layer<PgStores, never, PgClient.PgClient> = Layer.mergeAll(
@@ -44,6 +46,7 @@ export const layerClient: Layer.Layer<PgStores, never, PgClient.PgClient> = Laye
   PgDocumentStore.layer,
   PgOutbox.layer,
   PgInbox.layer,
+  PgInboxQueue.layer,
   PgTimers.layer,
   PgDeadLetters.layer,
   PgIdempotencyKeys.layer,

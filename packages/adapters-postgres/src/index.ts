@@ -12,6 +12,7 @@ export * as PgDriver from "./PgDriver.ts";
 export * as PgError from "./PgError.ts";
 export * as PgIdempotencyKeys from "./PgIdempotencyKeys.ts";
 export * as PgInbox from "./PgInbox.ts";
+export * as PgInboxQueue from "./PgInboxQueue.ts";
 export * as PgliteDriver from "./PgliteDriver.ts";
 export * as PgliteInstance from "./PgliteInstance.ts";
 export * as PgLock from "./PgLock.ts";

@@ -5,6 +5,7 @@ import {
   DocumentStoreContract,
   IdempotencyKeysContract,
   InboxContract,
+  InboxQueueContract,
   LockContract,
   OrderStoreContract,
   OutboxContract,
@@ -20,6 +21,7 @@ import type { PgStores } from "../src/PgStores.ts";
 const suites: ReadonlyArray<readonly [string, ReadonlyArray<Contract.Case<PgStores>>]> = [
   ["PgUnitOfWork", UnitOfWorkContract.cases],
   ["PgInbox", InboxContract.cases],
+  ["PgInboxQueue", InboxQueueContract.cases],
   ["PgOutbox", OutboxContract.cases],
   ["PgDocumentStore", DocumentStoreContract.cases],
   ["PgSagaStore", SagaStoreContract.cases],

@@ -10,6 +10,7 @@ import {
   boolean,
   customType,
   integer,
+  json,
   jsonb,
   PgSchema,
   primaryKey,
@@ -149,6 +150,33 @@ const messageTables = (table: Table) => ({
     },
     (columns) => [primaryKey({ columns: [columns.consumer, columns.messageId] })],
   ),
+  inboxQueue: table(
+    "inbox_queue",
+    {
+      consumer: text("consumer").notNull(),
+      messageId: text("message_id").notNull(),
+      shard: smallint("shard").notNull(),
+      lane: integer("lane").notNull(),
+      topic: text("topic").notNull(),
+      partitionNo: integer("partition_no").notNull(),
+      offsetNo: bigint("offset_no", { mode: "number" }).notNull(),
+      type: text("type").notNull(),
+      key: text("key").notNull(),
+      problem: text("problem"),
+      record: json("record").notNull(),
+      state: text("state", { enum: ["ready", "failed", "held"] })
+        .notNull()
+        .default("ready"),
+      attempts: integer("attempts").notNull().default(0),
+      nextAt: timestamp("next_at", AT),
+      storedAt: timestamp("stored_at", AT).notNull().defaultNow(),
+    },
+    (columns) => [primaryKey({ columns: [columns.consumer, columns.messageId] })],
+  ),
+  inboxPullers: table("inbox_pullers", {
+    consumer: text("consumer").primaryKey(),
+    fence: bigint("fence", { mode: "number" }).notNull(),
+  }),
   deadLetters: table(
     "dead_letters",
     {

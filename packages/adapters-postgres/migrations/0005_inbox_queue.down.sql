@@ -1,0 +1,2 @@
+drop table :"schema".inbox_pullers;
+drop table :"schema".inbox_queue;
