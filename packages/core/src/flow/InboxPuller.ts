@@ -75,7 +75,7 @@ export const pull = Effect.fnUntraced(function* (options: Options, lease: Lease)
     }),
   );
   yield* Effect.raceAllFirst([consuming, keep(lease), Deferred.await(lost)]);
-  yield* Effect.logWarning(`InboxPuller(${options.group}): the lease is another puller's; stopped`);
+  yield* Effect.logWarning(`InboxPuller(${options.group}): the lease is lost; stopped`);
 });
 
 /** Stores one batch of deliveries. `Fenced`: by a newer puller's leave; nothing is stored. */
