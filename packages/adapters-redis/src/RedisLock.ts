@@ -1,8 +1,11 @@
 /**
- * `Lock` on Redis, without Lua: a lease with a TTL, and a counter beside it that never expires and gives each acquisition its
- * fence. Both are read under WATCH and written in one MULTI/EXEC.
+ * `Lock` on Redis, without Lua: a lease with a TTL, and beside it the last fence, which never expires. Both are read under
+ * WATCH and written in one MULTI/EXEC. Time is the server's.
  *
- * A lease outlives neither a flush nor a failover that lost it; like every lease it saves work, the fence protects.
+ * A lease outlives neither a flush nor a failover that lost it; like every lease it saves work, the fence protects. The
+ * fence grows over both: it is the greater one of the last fence + 1 and the server's time in milliseconds, so a server that
+ * has forgotten everything goes on above what it gave before. That holds as long as its clock is not set back, and no name
+ * is acquired more than 1,000 times a second all the time.
  */
 import { type Lease, Lock, type StoreError } from "@org/saga-core";
 import { Duration, Effect, Layer, Random, type Scope } from "effect";
@@ -45,15 +48,16 @@ interface Keys {
 const acquire = (session: Session, keys: Keys, wanted: Lease.Lease, ttlMillis: number): Effect.Effect<Lease.Lease | null, RedisError> =>
   session.use("Lock.acquire", (connection) =>
     Effect.gen(function* () {
-      const [, held, last] = yield* connection.read("Lock.acquire", (redis) =>
-        Promise.all([redis.watch(keys.lease, keys.fence), redis.get(keys.lease), redis.get(keys.fence)]),
+      const [, held, last, [seconds, micros]] = yield* connection.read("Lock.acquire", (redis) =>
+        Promise.all([redis.watch(keys.lease, keys.fence), redis.get(keys.lease), redis.get(keys.fence), redis.time()]),
       );
       const owner = held === null ? null : ownerOf(held);
       if (owner !== null && owner !== wanted.owner) {
         yield* connection.read("Lock.acquire", (redis) => redis.unwatch());
         return null;
       }
-      const lease = { ...wanted, fence: Number(last ?? 0) + 1 };
+      const floor = Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000);
+      const lease = { ...wanted, fence: Math.max(Number(last ?? 0) + 1, floor) };
       yield* connection.write("Lock.acquire", [
         ["set", keys.fence, lease.fence],
         ["set", keys.lease, textOf(lease), "PX", ttlMillis],

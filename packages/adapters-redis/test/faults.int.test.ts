@@ -177,12 +177,41 @@ describe.runIf(realServer("redis") !== null)("with a Redis of its own,", () => {
     await Effect.gen(function* () {
       const [stock, lock] = [yield* StockReservation, yield* Lock];
       const lease = yield* lock.acquire("name", "me", 10_000);
-      expect(lease?.fence).toBe(1);
+      expect(lease).not.toBeNull();
       yield* Effect.promise(() => gone.stop());
       expect((yield* Effect.flip(stock.allBalances)).reason).toBe("Unavailable");
       expect((yield* Effect.flip(stock.expired(1))).reason).toBe("Unavailable");
       expect((yield* Effect.flip(lock.acquire("name", "me", 10_000))).reason).toBe("Unavailable");
     }).pipe(Effect.provide(ports), Effect.runPromise);
+  });
+
+  test("RedisLock's fence grows also when the server has forgotten everything, and the lease of before is lost", async () => {
+    const first = await startRedis();
+    const fences: Array<number> = [];
+    await Effect.gen(function* () {
+      const lock = yield* Lock;
+      const before = yield* lock.acquire("name", "me", 60_000);
+      if (before === null) return yield* Effect.die("a free lease was refused");
+      fences.push(before.fence);
+      for (let turn = 0; turn < 3; turn += 1) {
+        yield* lock.release(before);
+        fences.push((yield* lock.acquire("name", "me", 60_000))?.fence ?? 0);
+      }
+      yield* Effect.promise(() => first.stop());
+      // Nothing was persisted: another server on the same port.
+      const second = yield* Effect.acquireRelease(
+        Effect.promise(() => startRedis({ port: Number(new URL(first.url).port) })),
+        (server) => Effect.promise(() => server.stop()),
+      );
+      expect(second.url).toBe(first.url);
+      const other = yield* Effect.eventually(lock.acquire("name", "somebody else", 60_000));
+      fences.push(other?.fence ?? 0);
+      expect(yield* lock.renew(before, 60_000)).toBe("Lost");
+      yield* lock.release(before);
+      expect(yield* lock.acquire("name", "me", 60_000)).toBe(null);
+    }).pipe(Effect.scoped, Effect.provide(Layer.provide(RedisLock.layer, client({ url: first.url, prefix: "wiped" }))), Effect.runPromise);
+    for (const [index, fence] of fences.entries()) expect(fence).toBeGreaterThan(fences[index - 1] ?? 0);
+    expect(fences).toHaveLength(5);
   });
 
   test("a server that cannot write says Unavailable, and nothing happened", () =>
