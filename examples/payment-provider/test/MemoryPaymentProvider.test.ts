@@ -20,11 +20,13 @@ const brokenStores = Layer.mergeAll(
   Layer.succeed(DocumentStore, { load: () => broken, save: () => broken, find: () => broken }),
   Layer.succeed(Timers, {
     schedule: () => broken,
+    reschedule: () => broken,
     cancel: () => broken,
     complete: () => broken,
     claimDue: () => broken,
     nextDueAt: () => broken,
     list: () => broken,
+    pending: () => broken,
   }),
 );
 

@@ -121,11 +121,13 @@ describe("ProviderHttp", () => {
         Layer.succeed(DocumentStore, { load: () => broken, save: () => broken, find: () => broken }),
         Layer.succeed(Timers, {
           schedule: () => broken,
+          reschedule: () => broken,
           cancel: () => broken,
           complete: () => broken,
           claimDue: () => broken,
           nextDueAt: () => broken,
           list: () => broken,
+          pending: () => broken,
         }),
       );
       return Effect.gen(function* () {

@@ -1,6 +1,6 @@
 /** `Timers` on a `MemoryDatabase`. A timer that an open transaction touches is skipped by claims, as a locked row would be. */
 import { Effect, Layer } from "effect";
-import { type Timer, type TimerKey, Timers } from "../ports/Timers.ts";
+import { type Timer, type TimerKey, type TimerMove, Timers } from "../ports/Timers.ts";
 import * as FaultPoint from "./FaultPoint.ts";
 import * as MemoryDatabase from "./MemoryDatabase.ts";
 import { keyOf } from "./MemoryTable.ts";
@@ -15,6 +15,7 @@ export const layer: Layer.Layer<Timers, never, MemoryDatabase.CurrentDatabase> =
         writing("Timers.schedule", () => {
           for (const timer of timers) database.timers.put(rowKey(timer), { timer, hiddenUntil: 0 });
         }),
+      reschedule: (moves) => FaultPoint.around("Timers.reschedule", reschedule(database, moves)),
       cancel: (timers) =>
         writing("Timers.cancel", () => {
           for (const timer of timers) database.timers.remove(rowKey(timer));
@@ -39,7 +40,18 @@ export const layer: Layer.Layer<Timers, never, MemoryDatabase.CurrentDatabase> =
             rowsOf(database, owner)
               .map((row) => row.timer)
               .filter((timer) => timer.key === key)
-              .toSorted((left, right) => left.dueAt - right.dueAt),
+              .toSorted(byDueTime),
+          ),
+        ),
+      pending: (owner, { after, max }) =>
+        FaultPoint.around(
+          "Timers.pending",
+          Effect.sync(() =>
+            rowsOf(database, owner)
+              .map((row) => row.timer)
+              .filter((timer) => after === null || byDueTime(timer, after) > 0)
+              .toSorted(byDueTime)
+              .slice(0, max),
           ),
         ),
     };
@@ -56,6 +68,16 @@ const claimDue = Effect.fnUntraced(function* (database: MemoryDatabase.Database,
   return due.map((row) => row.timer);
 });
 
+const reschedule = Effect.fnUntraced(function* (database: MemoryDatabase.Database, moves: ReadonlyArray<TimerMove>) {
+  yield* MemoryDatabase.current(database, "Timers.reschedule");
+  return moves.map((move): "Rescheduled" | "Missing" => {
+    const row = database.timers.get(rowKey(move));
+    if (row === undefined) return "Missing";
+    database.timers.put(rowKey(move), { timer: { ...row.timer, dueAt: move.dueAt }, hiddenUntil: 0 });
+    return "Rescheduled";
+  });
+});
+
 const rowKey = (timer: TimerKey): string => keyOf(timer.owner, timer.key, timer.name);
 
 const rowsOf = (database: MemoryDatabase.Database, owner: Timer["owner"]): ReadonlyArray<MemoryDatabase.TimerRow> =>
@@ -64,3 +86,8 @@ const rowsOf = (database: MemoryDatabase.Database, owner: Timer["owner"]): Reado
 const claimableAt = (row: MemoryDatabase.TimerRow): number => Math.max(row.timer.dueAt, row.hiddenUntil);
 
 const ascending = (left: number, right: number): number => left - right;
+
+const byDueTime = (left: Pick<Timer, "key" | "name" | "dueAt">, right: Pick<Timer, "key" | "name" | "dueAt">): number =>
+  left.dueAt - right.dueAt || compare(left.key, right.key) || compare(left.name, right.name);
+
+const compare = (left: string, right: string): number => (left === right ? 0 : left < right ? -1 : 1);

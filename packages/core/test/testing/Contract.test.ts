@@ -163,6 +163,28 @@ const mutants: ReadonlyArray<Mutant> = [
     caughtBy: "another token stays",
   },
   {
+    name: "timers that are rescheduled with another token",
+    cases: TimersContract.cases,
+    layer: timers((intact) => ({
+      ...intact,
+      reschedule: (moves) =>
+        Effect.as(
+          intact.schedule(moves.map((move) => ({ ...move, token: "new" }))),
+          moves.map(() => "Rescheduled" as const),
+        ),
+    })),
+    caughtBy: "with the token it had",
+  },
+  {
+    name: "timers whose pages overlap",
+    cases: TimersContract.cases,
+    layer: timers((intact) => ({
+      ...intact,
+      pending: (owner, { after, max }) => intact.pending(owner, { after: after === null ? null : { ...after, name: "" }, max }),
+    })),
+    caughtBy: "page by page",
+  },
+  {
     name: "dead letters that forget the newest",
     cases: DeadLettersContract.cases,
     layer: letters((intact) => ({

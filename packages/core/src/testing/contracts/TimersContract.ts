@@ -1,6 +1,6 @@
 /** What every `Timers` has to prove. */
 import { Effect } from "effect";
-import { type Timer, Timers } from "../../ports/Timers.ts";
+import { type Timer, type TimerMove, type TimerPage, Timers } from "../../ports/Timers.ts";
 import { Transaction, UnitOfWork } from "../../ports/UnitOfWork.ts";
 import * as Contract from "../Contract.ts";
 import * as Samples from "./Samples.ts";
@@ -37,6 +37,10 @@ const claim = Effect.fnUntraced(function* (owner: string, max: number = 100, lea
 
 const listed = Effect.fnUntraced(function* (owner: string, key: string) {
   return yield* (yield* Timers).list(owner, key);
+});
+
+const move = Effect.fnUntraced(function* (...moves: ReadonlyArray<TimerMove>) {
+  return yield* (yield* UnitOfWork).commit((yield* Timers).reschedule(moves));
 });
 
 const keys = (timers: ReadonlyArray<Timer>): ReadonlyArray<string> => timers.map((one) => one.key);
@@ -235,6 +239,7 @@ const claiming: ReadonlyArray<Contract.Case<Ports>> = [
       yield* schedule();
       yield* inCommit((timers) => timers.cancel([]));
       yield* inCommit((timers) => timers.complete([]));
+      yield* Contract.equal(yield* move(), [], "verdicts");
       yield* Contract.equal(yield* claim(owner), [], "claimed");
     }),
   ),
@@ -244,7 +249,7 @@ const claiming: ReadonlyArray<Contract.Case<Ports>> = [
       const owner = yield* Contract.unique("owner");
       const timers = yield* Timers;
       const ended = yield* (yield* UnitOfWork).commit(Effect.context<Transaction>());
-      for (const write of [timers.schedule, timers.cancel, timers.complete]) {
+      for (const write of [timers.schedule, timers.reschedule, timers.cancel, timers.complete]) {
         yield* Contract.failsWith(Effect.provideContext(write([timer(owner, "late")]), ended), ["Misuse"], "a late write");
       }
       yield* Contract.equal(yield* claim(owner), [], "claimed");
@@ -252,4 +257,94 @@ const claiming: ReadonlyArray<Contract.Case<Ports>> = [
   ),
 ];
 
-export const cases: ReadonlyArray<Contract.Case<Ports>> = [...writing, ...claiming];
+const moving: ReadonlyArray<Contract.Case<Ports>> = [
+  Contract.check(
+    "a rescheduled timer comes at its new time with the token it had; one that does not exist is Missing",
+    Effect.gen(function* () {
+      const owner = yield* Contract.unique("owner");
+      const [sooner, later] = [timer(owner, "sooner", { dueAt: Samples.FUTURE }), timer(owner, "later", { token: "token-2" })];
+      yield* schedule(sooner, later);
+      const verdicts = yield* move({ ...later, dueAt: Samples.FUTURE }, timer(owner, "nobody"), timer(owner, "sooner", { name: "retry" }), {
+        ...sooner,
+        dueAt: Samples.PAST,
+      });
+      yield* Contract.equal(verdicts, ["Rescheduled", "Missing", "Missing", "Rescheduled"], "verdicts");
+      yield* Contract.equal(yield* claim(owner), [{ ...sooner, dueAt: Samples.PAST }], "claimed");
+      yield* Contract.equal(yield* listed(owner, "later"), [{ ...later, dueAt: Samples.FUTURE }], "the other one");
+      yield* Contract.equal(yield* listed(owner, "nobody"), [], "one that did not exist");
+    }),
+  ),
+  Contract.check(
+    "the same timer rescheduled twice in one call: the last one counts",
+    Effect.gen(function* () {
+      const owner = yield* Contract.unique("owner");
+      yield* schedule(timer(owner, "order-1"));
+      const verdicts = yield* move(timer(owner, "order-1"), timer(owner, "order-1", { dueAt: Samples.FUTURE }));
+      yield* Contract.equal(verdicts, ["Rescheduled", "Rescheduled"], "verdicts");
+      yield* Contract.equal(yield* (yield* Timers).nextDueAt(owner), Samples.FUTURE, "due");
+    }),
+  ),
+  Contract.check(
+    "a rescheduling that was rolled back changes nothing",
+    Effect.gen(function* () {
+      const owner = yield* Contract.unique("owner");
+      const due = timer(owner, "order-1");
+      yield* schedule(due);
+      const moves = (yield* Timers).reschedule([{ ...due, dueAt: Samples.FUTURE }]);
+      yield* Effect.exit((yield* UnitOfWork).commit(Effect.andThen(moves, Effect.fail("no"))));
+      yield* Contract.equal(yield* claim(owner), [due], "claimed");
+    }),
+  ),
+  Contract.check(
+    "a claimed timer that was rescheduled, cancelled or replaced meanwhile: its firing removes it only if it is still the same",
+    Effect.gen(function* () {
+      const owner = yield* Contract.unique("owner");
+      const all = ["later", "now", "cancelled", "replaced"].map((key) => timer(owner, key));
+      yield* schedule(...all);
+      const firings = yield* claim(owner);
+      yield* Contract.equal(firings.length, all.length, "firings");
+      yield* move(timer(owner, "later", { dueAt: Samples.FUTURE }), timer(owner, "now"));
+      yield* inCommit((timers) => timers.cancel([timer(owner, "cancelled")]));
+      const replaced = timer(owner, "replaced", { token: "token-2", dueAt: Samples.FUTURE });
+      yield* schedule(replaced);
+      yield* Contract.equal(keys(yield* claim(owner)), ["now"], "one that is due again does not wait for the lease of its firing");
+      yield* inCommit((timers) => timers.complete(firings));
+      for (const key of ["later", "now", "cancelled"]) yield* Contract.equal(yield* listed(owner, key), [], `what is left of "${key}"`);
+      yield* Contract.equal(yield* listed(owner, "replaced"), [replaced], "the replaced one");
+    }),
+  ),
+];
+
+const listing: ReadonlyArray<Contract.Case<Ports>> = [
+  Contract.check(
+    "all timers of an owner are listed by due time, key and name, page by page, claimed ones too",
+    Effect.gen(function* () {
+      const [owner, other] = [yield* Contract.unique("owner"), yield* Contract.unique("owner")];
+      const ordered = [
+        timer(owner, "b"),
+        timer(owner, "c"),
+        timer(owner, "c", { name: "zzz" }),
+        timer(owner, "a", { dueAt: Samples.PAST + 1 }),
+        timer(owner, "B", { dueAt: Samples.FUTURE }),
+        timer(owner, "a", { name: "later", dueAt: Samples.FUTURE }),
+      ];
+      yield* schedule(...ordered.toReversed(), timer(other, "a"));
+      yield* claim(owner, 2);
+      const timers = yield* Timers;
+      yield* Contract.equal(yield* timers.pending(owner, { after: null, max: 100 }), ordered, "one page");
+      for (const max of [1, 2, 4]) {
+        const seen: Array<Timer> = [];
+        let after: TimerPage["after"] = null;
+        for (let pages = 0; pages <= ordered.length; pages += 1) {
+          const page: ReadonlyArray<Timer> = yield* timers.pending(owner, { after, max });
+          yield* Contract.isTrue(page.length <= max, "a page is no larger than asked for");
+          seen.push(...page);
+          after = page.at(-1) ?? after;
+        }
+        yield* Contract.equal(seen, ordered, `pages of ${max}`);
+      }
+    }),
+  ),
+];
+
+export const cases: ReadonlyArray<Contract.Case<Ports>> = [...writing, ...moving, ...claiming, ...listing];
