@@ -42,8 +42,14 @@ export class PgClient extends Context.Service<
       values?: ReadonlyArray<PgValue>,
     ) => Effect.Effect<PgResult<Row>, StoreError, Transaction>;
     /**
-     * The driver library's handle of the open transaction, for users' own statements in it (plain, or through drizzle). The
-     * commit stays with `UnitOfWork`; a statement that fails on it dooms the transaction as any other does.
+     * Users' own statements in the open transaction, on the driver library's handle (`PgDrizzle` is the same for drizzle). The
+     * commit stays with `UnitOfWork`. A database error is classified as any other, and dooms the transaction; what else `run`
+     * rejects with is a defect. Await every statement: the handle ends with the transaction.
+     */
+    readonly use: <A>(operation: string, run: (native: PgNative) => Promise<A>) => Effect.Effect<A, StoreError, Transaction>;
+    /**
+     * The driver library's handle of the open transaction itself. Unlike with `use`, failures of its promises are yours to
+     * classify. A statement that fails on it dooms the transaction all the same.
      */
     readonly native: Effect.Effect<PgNative, StoreError, Transaction>;
   }
@@ -66,6 +72,7 @@ export const make = Effect.fnUntraced(function* (
     prefix: tablePrefix,
     query: (operation, text, values = []) => query(scope, operation, text, values),
     within: (operation, text, values = []) => within(scope, operation, text, values),
+    use: (operation, run) => use(scope, operation, run),
     native: Effect.map(PgTransaction.current(driver, "PgClient.native"), (transaction) => transaction.session.native),
   };
 });
@@ -129,6 +136,27 @@ const inTransaction = <Row extends object>(
   Effect.mapError(
     attempt(operation, () => transaction.session.query<Row>(text, values), home),
     (error) => PgTransaction.doom(transaction, error),
+  );
+
+const use = <A>(
+  { driver, home }: Scope,
+  operation: string,
+  run: (native: PgNative) => Promise<A>,
+): Effect.Effect<A, StoreError, Transaction> =>
+  Effect.flatMap(PgTransaction.current(driver, operation), (transaction) =>
+    Effect.uninterruptible(
+      Effect.callback<A, StoreError>((resume) => {
+        Promise.resolve(transaction.session.native)
+          .then(run)
+          .then(
+            (answer) => resume(Effect.succeed(answer)),
+            (cause: unknown) => {
+              if (!PgError.isDatabaseError(cause)) return resume(Effect.die(cause));
+              return resume(Effect.fail(PgTransaction.doom(transaction, PgError.classify(operation, "statement", cause, home))));
+            },
+          );
+      }),
+    ),
   );
 
 /** A promise of the driver, to its end. `home` tells lost races on the keys of this package's tables from users' own rules. */

@@ -93,6 +93,8 @@ const EXACT: ReadonlyMap<string, StoreReason> = new Map([
   // A table changed its shape under a prepared statement.
   ["0A000", "Contention"],
   ["40003", "Unknown"],
+  // A statement before it had failed, and whoever sent it went on.
+  ["25P02", "Refused"],
   // Connected to a standby, or to a server that is being failed over.
   ["25006", "Unavailable"],
   // The server ended the session: idle in transaction for too long.

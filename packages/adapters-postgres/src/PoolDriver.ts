@@ -125,6 +125,7 @@ const begin = async (client: pg.PoolClient, first: string): Promise<PgSession> =
     client.release(true);
     throw cause;
   }
+  let isEnded = false;
   let isReleased = false;
   let isElsewhere = false;
   const release = (isBroken: boolean): void => {
@@ -133,7 +134,7 @@ const begin = async (client: pg.PoolClient, first: string): Promise<PgSession> =
   };
   return {
     now: facts.now,
-    native: { _tag: "Pool", client },
+    native: { _tag: "Pool", client: guarded(client, () => isEnded) },
     query: (text, values) =>
       run<never>(client, text, values).catch((cause: unknown) => {
         isElsewhere ||= cause instanceof pg.DatabaseError && cause.code === READ_ONLY;
@@ -143,6 +144,7 @@ const begin = async (client: pg.PoolClient, first: string): Promise<PgSession> =
       await client.query(text);
     },
     commit: async () => {
+      isEnded = true;
       try {
         const { command } = await client.query("commit");
         release(false);
@@ -153,6 +155,7 @@ const begin = async (client: pg.PoolClient, first: string): Promise<PgSession> =
       }
     },
     rollback: async () => {
+      isEnded = true;
       try {
         await client.query("rollback");
         release(false);
@@ -162,6 +165,20 @@ const begin = async (client: pg.PoolClient, first: string): Promise<PgSession> =
     },
   };
 };
+
+/**
+ * A user's handle. A connection goes back to the pool when its transaction ends, and on to the next one: whoever kept the
+ * handle would write into that. And only the transaction gives it back.
+ */
+const guarded = (client: pg.PoolClient, isEnded: () => boolean): pg.PoolClient =>
+  new Proxy(client, {
+    get: (target, name): unknown => {
+      if (isEnded()) throw new Error("the transaction has ended: its client cannot be used any more");
+      if (name === "release" || name === "end") throw new Error("the connection belongs to the transaction, and is released with it");
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === "function" ? (...args: ReadonlyArray<unknown>): unknown => Reflect.apply(value, target, args) : value;
+    },
+  });
 
 /** The row of the last of several answers. */
 const factsOf = (results: unknown): BeginRow | undefined => {

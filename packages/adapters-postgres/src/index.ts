@@ -8,6 +8,7 @@ export * as PgClient from "./PgClient.ts";
 export * as PgConfig from "./PgConfig.ts";
 export * as PgDeadLetters from "./PgDeadLetters.ts";
 export * as PgDocumentStore from "./PgDocumentStore.ts";
+export * as PgDrizzle from "./PgDrizzle.ts";
 export * as PgDriver from "./PgDriver.ts";
 export * as PgError from "./PgError.ts";
 export * as PgIdempotencyKeys from "./PgIdempotencyKeys.ts";

@@ -35,7 +35,7 @@ describe("what the server answers", () => {
     ["58030", "Unavailable"],
     ["XX000", "Unavailable"],
     ["42601", "Misuse"],
-    ["25P02", "Misuse"],
+    ["25P02", "Refused"],
     ["28P01", "Misuse"],
     ["3D000", "Misuse"],
     ["40003", "Unknown"],

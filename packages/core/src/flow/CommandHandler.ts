@@ -53,7 +53,7 @@ export interface Projection<S, C, A, P> {
    * - Database only, and rerunnable: an attempt may be rolled back and run again, with the same inputs or with half of them.
    * - A failure rolls back the batch. `Refused` and defects are some item's fault: `Mailbox` splits until it stands alone.
    */
-  readonly project: (accepted: ReadonlyArray<Accepted<S, C, A>>) => Effect.Effect<void, StoreError, P>;
+  readonly project: (accepted: ReadonlyArray<Accepted<S, C, A>>) => Effect.Effect<unknown, StoreError, P>;
 }
 
 /** What does not need the transaction would not be rolled back with it, so it is no projection: it does not compile. */
