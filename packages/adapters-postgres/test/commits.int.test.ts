@@ -1,0 +1,142 @@
+/**
+ * Hundreds of batches whose COMMITs are cut at random: what each caller is told is what the database says. Requests have no
+ * idempotency keys here, so that anything that happened twice would show.
+ */
+import { StoreError } from "@org/saga-core";
+import { PgStores } from "@org/saga-postgres";
+import { realServer } from "@tools/servers/testing";
+import { Effect, Exit, ManagedRuntime } from "effect";
+import pg from "pg";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import * as CommitProxy from "./CommitProxy.ts";
+import * as Database from "./Database.ts";
+import * as Guide from "./docs/ownTables.ts";
+import * as OwnTables from "./OwnTables.ts";
+
+const server = realServer("postgres");
+
+const ACCOUNTS = 24;
+const REQUESTS = 1_200;
+/** Amounts tell requests apart. Thirteen is refused. */
+const FIRST_AMOUNT = 100;
+/** Of all COMMITs, and of all questions about one. */
+const LOSS_RATE = 0.4;
+const LOSSES: ReadonlyArray<CommitProxy.Loss> = ["request", "answer", "client"];
+/** What was held back on the way is let go this often, delivered or dropped. */
+const LET_GO_EVERY_MS = 15;
+const TIMEOUT_MS = 120_000;
+
+/** Numbers in [0, 1), the same in every run (Lehmer). */
+const randomOf = (seed: number) => {
+  let state = seed;
+  return (): number => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647;
+};
+
+describe.runIf(server !== null)("under load, with COMMITs cut at random", () => {
+  const random = randomOf(20_261_121);
+  let isCutting = false;
+  let database: Database.Database;
+  let proxy: CommitProxy.CommitProxy;
+  let lettingGo: NodeJS.Timeout;
+  let runtime: ManagedRuntime.ManagedRuntime<OwnTables.Ports, unknown>;
+
+  const cut: CommitProxy.Decide = (chunk) => {
+    if (!isCutting || random() >= LOSS_RATE) return null;
+    if (chunk.includes(CommitProxy.COMMIT))
+      return { on: CommitProxy.COMMIT, loses: LOSSES[Math.floor(random() * LOSSES.length)] ?? "answer" };
+    return chunk.includes("set fenced") ? { on: "set fenced", loses: random() < 0.5 ? "answer" : "request" } : null;
+  };
+
+  beforeAll(async () => {
+    database = await Database.create(server ?? "");
+    await Database.administer(database.url, OwnTables.DDL);
+    proxy = await CommitProxy.start(database.url, cut);
+    lettingGo = setInterval(() => proxy.letGo(random() < 0.5 ? "deliver" : "drop"), LET_GO_EVERY_MS);
+    runtime = ManagedRuntime.make(PgStores.layer({ url: proxy.url, schema: "cut", poolSize: 8, settleTimeout: "60 seconds" }));
+    await runtime.context();
+  });
+  beforeEach(() => Database.administer(database.url, "delete from postings; delete from cut.documents"));
+  afterAll(async () => {
+    await runtime.dispose();
+    clearInterval(lettingGo);
+    await proxy.stop();
+    await database.drop();
+  });
+
+  const load = async <A>(effect: Effect.Effect<A, unknown, OwnTables.Ports>): Promise<{ readonly answer: A; readonly lost: number }> => {
+    const before = proxy.lost();
+    isCutting = true;
+    const answer = await runtime.runPromise(effect);
+    isCutting = false;
+    return { answer, lost: proxy.lost() - before };
+  };
+
+  /** What the database says of each request: an account's posting of that amount. */
+  const requests = Array.from({ length: REQUESTS }, (_, index) => ({
+    account: `account-${index % ACCOUNTS}`,
+    amount: FIRST_AMOUNT + index,
+  }));
+
+  const postings = async (): Promise<{
+    readonly times: (request: { account: string; amount: number }) => number;
+    readonly isBalanced: boolean;
+  }> => {
+    const client = new pg.Client({ connectionString: database.url });
+    await client.connect();
+    const { rows } = await client.query<{ account: string; amount: number }>("select account, amount from postings");
+    const { rows: unbalanced } = await client.query(
+      `select from (select account, sum(amount) as sum from postings group by account) p
+       full join cut.documents d on d.id = p.account where p.sum is distinct from (d.state)::bigint`,
+    );
+    await client.end();
+    return {
+      times: ({ account, amount }) => rows.filter((row) => row.account === account && row.amount === amount).length,
+      isBalanced: unbalanced.length === 0,
+    };
+  };
+
+  it("a mailbox runs again what did not happen, and nothing else: each request happens once", { timeout: TIMEOUT_MS }, async () => {
+    const { answer: exits, lost } = await load(
+      Effect.scoped(
+        Effect.gen(function* () {
+          const box = yield* Guide.mailboxOf(Guide.byDrizzle);
+          return yield* Effect.forEach(requests, ({ account, amount }) => Effect.exit(box.submit(Guide.post(account, amount))), {
+            concurrency: 12,
+          });
+        }),
+      ),
+    );
+    const answered = exits.map((exit) => Exit.isSuccess(exit));
+    const { times, isBalanced } = await postings();
+    const wrong = requests.filter((request, index) => times(request) !== (answered[index] === true ? 1 : 0));
+    expect(wrong).toEqual([]);
+    expect(answered.filter(Boolean)).toHaveLength(REQUESTS);
+    expect(isBalanced).toBe(true);
+    expect(lost).toBeGreaterThan(50);
+  });
+
+  it("a caller that is told Unavailable may believe it, and nobody is told Unknown", { timeout: TIMEOUT_MS }, async () => {
+    const { answer: outcomes, lost } = await load(
+      Effect.forEach(
+        requests.slice(0, REQUESTS / 3),
+        ({ account, amount }) =>
+          Effect.map(Effect.exit(Guide.byDrizzle([Guide.post(`${account}-${amount}`, amount)])), (exit) => {
+            if (Exit.isSuccess(exit)) return "happened";
+            const reason = exit.cause.reasons[0];
+            return reason?._tag === "Fail" && reason.error instanceof StoreError ? reason.error.reason : "defect";
+          }),
+        { concurrency: 6 },
+      ),
+    );
+    const { times, isBalanced } = await postings();
+    const told = requests.slice(0, REQUESTS / 3).map(({ account, amount }, index) => ({
+      told: outcomes[index],
+      times: times({ account: `${account}-${amount}`, amount }),
+    }));
+    expect(new Set(told.map((each) => JSON.stringify(each)))).toEqual(
+      new Set(['{"told":"happened","times":1}', '{"told":"Unavailable","times":0}']),
+    );
+    expect(isBalanced).toBe(true);
+    expect(lost).toBeGreaterThan(50);
+  });
+});
