@@ -17,7 +17,6 @@ import {
   OutboxRelay,
   Quantity,
   Responder,
-  Retention,
   Shard,
   Sku,
   StockReservation,
@@ -301,35 +300,6 @@ describe("the hold sweeper", () => {
         const told = [...database.outboxPending.committed.values()].map(({ message }) => [message.key, message.type, message.payload]);
         expect(told).toEqual([["order-1", "inventory.released.v1", '{"orderId":"order-1","reason":"expired"}']]);
         expect(yield* HoldSweeper.sweepOnce).toEqual([]);
-      }),
-    );
-  });
-});
-
-describe("retention", () => {
-  it("forgets what is past its time and nothing else", () => {
-    simulate(() =>
-      Effect.gen(function* () {
-        const unitOfWork = yield* UnitOfWork;
-        const inbox = yield* Inbox;
-        yield* unitOfWork.commit(inbox.admit("c", ["m-1"]));
-        yield* append([command(1)]);
-        expect(yield* Retention.sweepOnce).toEqual({ inbox: 0, outbox: 0, idempotencyKeys: 0 });
-        yield* Effect.sleep(Retention.INBOX_RETENTION_MS + 1);
-        expect(yield* Retention.sweepOnce).toEqual({ inbox: 1, outbox: 0, idempotencyKeys: 0 });
-        expect((yield* (yield* Outbox).backlog).pending).toBe(1);
-      }),
-    );
-  });
-
-  it("sweeps in the background", () => {
-    simulate(() =>
-      Effect.gen(function* () {
-        const inbox = yield* Inbox;
-        const unitOfWork = yield* UnitOfWork;
-        yield* unitOfWork.commit(inbox.admit("c", ["m-1"]));
-        yield* Effect.raceFirst(Layer.launch(Retention.layer), Effect.sleep(Retention.INBOX_RETENTION_MS + 2 * Retention.SWEEP_EVERY_MS));
-        expect(yield* unitOfWork.commit(inbox.admit("c", ["m-1"]))).toEqual(["First"]);
       }),
     );
   });

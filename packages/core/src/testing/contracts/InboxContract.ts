@@ -1,7 +1,7 @@
 /** What every `Inbox` has to prove. */
 import { Effect, Fiber } from "effect";
 import { Inbox, type Verdict } from "../../ports/Inbox.ts";
-import { UnitOfWork } from "../../ports/UnitOfWork.ts";
+import { Transaction, UnitOfWork } from "../../ports/UnitOfWork.ts";
 import * as Contract from "../Contract.ts";
 import * as Samples from "./Samples.ts";
 
@@ -120,6 +120,30 @@ export const cases: ReadonlyArray<Contract.Case<Ports>> = [
       const verdicts = yield* Effect.forEach(orders, (order) => admit(consumer, order), { concurrency: "unbounded" });
       const firsts = verdicts.flat().filter((verdict) => verdict === "First").length;
       yield* Contract.equal(firsts, ids.length, "First verdicts");
+    }),
+  ),
+  Contract.check(
+    "a duplicate is recognized until its retention is over, to the millisecond",
+    Effect.gen(function* () {
+      const consumer = yield* Contract.unique("consumer");
+      const id = yield* Contract.uuid;
+      const inbox = yield* Inbox;
+      const unit = yield* UnitOfWork;
+      const admittedAt = yield* unit.commit(
+        Effect.flatMap(Transaction, ({ now }) =>
+          Effect.as(
+            Effect.flatMap(Inbox, (open) => open.admit(consumer, [id])),
+            now,
+          ),
+        ),
+      );
+      // A sweep at `admittedAt + retention` forgets what was admitted before `admittedAt`.
+      yield* inbox.sweep(admittedAt - 1);
+      yield* Contract.equal(yield* admit(consumer, [id]), expected("Duplicate"), "a millisecond before the end of its retention");
+      yield* inbox.sweep(admittedAt);
+      yield* Contract.equal(yield* admit(consumer, [id]), expected("Duplicate"), "at the end of its retention");
+      yield* inbox.sweep(admittedAt + 1);
+      yield* Contract.equal(yield* admit(consumer, [id]), expected("First"), "a millisecond after the end of its retention");
     }),
   ),
   Contract.check(

@@ -43,7 +43,7 @@ export const run = (key: string, count: number, from = 1): Effect.Effect<Readonl
   );
 
 /** Stores in a transaction of its own. */
-export const store = Effect.fnUntraced(function* (consumer: string, messages: ReadonlyArray<StoredMessage>, fence = 1) {
+export const store = Effect.fnUntraced(function* (consumer: string, messages: ReadonlyArray<StoredMessage>, fence: number = 1) {
   return yield* (yield* UnitOfWork).commit((yield* InboxQueue).store(consumer, fence, messages));
 });
 
