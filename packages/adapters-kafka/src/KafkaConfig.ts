@@ -1,5 +1,5 @@
 /** Where Kafka is, and how patient the client is with it. */
-import { Config, Context, Layer, Option, type Redacted } from "effect";
+import { Config, Context, Duration, Layer, Option, type Redacted } from "effect";
 import type { ConnectionOptions } from "node:tls";
 
 /** Named in the broker's logs and quotas. */
@@ -10,6 +10,12 @@ export const PARTITIONS_DEFAULT = 6;
 
 /** `default.replication.factor` of the broker (Kafka 2.4 and newer). */
 export const REPLICATION_BROKER_DEFAULT = -1;
+
+/**
+ * `retention.ms` of topics that `ensureTopics` creates: one day, as `Retention` of `@org/saga-core` has it. An inbox has to
+ * remember for longer than a topic keeps.
+ */
+export const TOPIC_RETENTION_MS = 86_400_000;
 
 /** A broker that does not accept by then is taken to be away, in milliseconds. */
 export const CONNECT_TIMEOUT_MS = 3_000;
@@ -63,6 +69,8 @@ export interface Settings {
   readonly sasl: Sasl | null;
   readonly partitions: number;
   readonly replicationFactor: number;
+  /** `retention.ms` of topics that are created; existing ones that keep for longer are warned of. */
+  readonly topicRetentionMillis: number;
   readonly connectTimeoutMillis: number;
   readonly requestTimeoutMillis: number;
   readonly publishTimeoutMillis: number;
@@ -89,6 +97,7 @@ export const settings = (options: Options): Settings => ({
   sasl: null,
   partitions: PARTITIONS_DEFAULT,
   replicationFactor: REPLICATION_BROKER_DEFAULT,
+  topicRetentionMillis: TOPIC_RETENTION_MS,
   connectTimeoutMillis: CONNECT_TIMEOUT_MS,
   requestTimeoutMillis: REQUEST_TIMEOUT_MS,
   publishTimeoutMillis: PUBLISH_TIMEOUT_MS,
@@ -106,7 +115,8 @@ export const layer = (options: Options): Layer.Layer<KafkaConfig> => Layer.succe
 
 /**
  * From `KAFKA_BROKERS` (comma-separated), `KAFKA_CLIENT_ID`, `KAFKA_TOPIC_PREFIX`, `KAFKA_SSL`, `KAFKA_SASL_MECHANISM`,
- * `KAFKA_SASL_USERNAME`, `KAFKA_SASL_PASSWORD`, `KAFKA_PARTITIONS` and `KAFKA_REPLICATION_FACTOR`.
+ * `KAFKA_SASL_USERNAME`, `KAFKA_SASL_PASSWORD`, `KAFKA_PARTITIONS`, `KAFKA_REPLICATION_FACTOR` and
+ * `KAFKA_TOPIC_RETENTION` (e.g. `1 day`).
  */
 export const layerConfig: Layer.Layer<KafkaConfig, Config.ConfigError> = Layer.effect(
   KafkaConfig,
@@ -124,6 +134,10 @@ export const layerConfig: Layer.Layer<KafkaConfig, Config.ConfigError> = Layer.e
     ),
     partitions: Config.Int("KAFKA_PARTITIONS").pipe(Config.withDefault(PARTITIONS_DEFAULT)),
     replicationFactor: Config.Int("KAFKA_REPLICATION_FACTOR").pipe(Config.withDefault(REPLICATION_BROKER_DEFAULT)),
+    topicRetentionMillis: Config.Duration("KAFKA_TOPIC_RETENTION").pipe(
+      Config.map(Duration.toMillis),
+      Config.withDefault(TOPIC_RETENTION_MS),
+    ),
   }).pipe(Config.map(({ brokers, sasl, ...rest }) => settings({ ...rest, brokers: addresses(brokers), sasl: Option.getOrNull(sasl) }))),
 );
 

@@ -1,6 +1,9 @@
-/** Creating topics. Any number of processes may do so at once; what is there already stays as it is. */
-import { Duration, Effect, Schedule } from "effect";
-import type { Admin } from "kafkajs";
+/**
+ * Creating topics. Any number of processes may do so at once; what is there already stays as it is. A topic that keeps its
+ * records for longer than the settings say is warned of: an inbox that forgets earlier would let its duplicates in.
+ */
+import { Duration, Effect, Result, Schedule } from "effect";
+import { type Admin, ConfigResourceTypes } from "kafkajs";
 import { attempt, type Client, topicOf } from "./KafkaClient.ts";
 import { failure, type KafkaError } from "./KafkaError.ts";
 
@@ -46,18 +49,52 @@ const create = Effect.fnUntraced(function* (
   admin: Admin,
   names: ReadonlyArray<string>,
 ): Effect.fn.Return<void, KafkaError> {
-  const { partitions, replicationFactor, requestTimeoutMillis } = client.settings;
+  const { partitions, replicationFactor, requestTimeoutMillis, topicRetentionMillis } = client.settings;
   const existing = new Set(yield* attempt(OPERATION, () => admin.listTopics()));
   const missing = names.filter((name) => !existing.has(name));
+  yield* warnOfLonger(
+    client,
+    admin,
+    names.filter((name) => existing.has(name)),
+  );
   if (missing.length === 0) return;
   // Answers false where all of them were created by another process meanwhile.
   yield* attempt(OPERATION, () =>
     admin.createTopics({
-      topics: missing.map((topic) => ({ topic, numPartitions: partitions, replicationFactor })),
+      topics: missing.map((topic) => ({
+        topic,
+        numPartitions: partitions,
+        replicationFactor,
+        configEntries: [{ name: RETENTION, value: String(topicRetentionMillis) }],
+      })),
       timeout: requestTimeoutMillis,
       waitForLeaders: false,
     }),
   );
+});
+
+/** The broker's setting, in milliseconds; -1: for ever. */
+const RETENTION = "retention.ms";
+
+/** Existing topics are somebody's decision: told, not changed. Whoever may not read their settings goes on without. */
+const warnOfLonger = Effect.fnUntraced(function* (client: Client, admin: Admin, names: ReadonlyArray<string>): Effect.fn.Return<void> {
+  if (names.length === 0) return;
+  const { topicRetentionMillis } = client.settings;
+  const resources = names.map((name) => ({ type: ConfigResourceTypes.TOPIC, name, configNames: [RETENTION] }));
+  const described = yield* Effect.result(attempt(OPERATION, () => admin.describeConfigs({ resources, includeSynonyms: false })));
+  if (Result.isFailure(described)) {
+    return yield* Effect.logDebug(`the retention of ${names.length} topics cannot be read: ${described.failure.message}`);
+  }
+  for (const { configEntries, resourceName } of described.success.resources) {
+    const entry = configEntries.find(({ configName }) => configName === RETENTION);
+    const kept = Number(entry?.configValue ?? Number.NaN);
+    if (kept !== -1 && !(kept > topicRetentionMillis)) continue;
+    const words = kept === -1 ? "for ever" : `for ${Duration.format(Duration.millis(kept))}`;
+    yield* Effect.logWarning(
+      `topic ${resourceName} keeps its records ${words}, the settings say ${Duration.format(Duration.millis(topicRetentionMillis))}: ` +
+        "duplicates may come for longer than the inbox remembers; lower its retention.ms, or raise the inbox's retention",
+    );
+  }
 });
 
 /**

@@ -38,16 +38,18 @@ describe("KafkaConfig", () => {
       KAFKA_SASL_PASSWORD: "hush",
       KAFKA_PARTITIONS: "12",
       KAFKA_REPLICATION_FACTOR: "3",
+      KAFKA_TOPIC_RETENTION: "12 hours",
     });
     if (Exit.isFailure(exit)) throw new Error(String(exit));
-    const { brokers, clientId, partitions, replicationFactor, sasl, ssl, topicPrefix } = exit.value;
-    expect({ brokers, clientId, partitions, replicationFactor, ssl, topicPrefix }).toEqual({
+    const { brokers, clientId, partitions, replicationFactor, sasl, ssl, topicPrefix, topicRetentionMillis } = exit.value;
+    expect({ brokers, clientId, partitions, replicationFactor, ssl, topicPrefix, topicRetentionMillis }).toEqual({
       brokers: ["one:9092", "two:9092"],
       clientId: "order",
       partitions: 12,
       replicationFactor: 3,
       ssl: true,
       topicPrefix: "shop.",
+      topicRetentionMillis: 43_200_000,
     });
     expect(sasl?.mechanism).toBe("scram-sha-512");
     expect(sasl === null ? "" : Redacted.value(sasl.password)).toBe("hush");
