@@ -2,7 +2,7 @@
  * Publishing: acks=all, in list order, one request in flight per broker.
  *
  * The list is sent in pieces that fit into a request, one after another; a piece that the broker finds too large is cut in
- * two until the culprit stands alone. The first failure ends it: the caller sends the same list again, and what was already
+ * two until the culprit stands alone. Nothing of its topic and key is sent after it. The first failure ends it: the caller sends the same list again, and what was already
  * there comes twice, never out of first-occurrence order.
  *
  * The idempotent producer is not used: it would spare the log some duplicates of a retry, not those of a caller that
@@ -58,25 +58,29 @@ export const make = Effect.fnUntraced(function* (client: Client): Effect.fn.Retu
     const lost = piece.find(({ record, topic }) => !acknowledged.has(`${topic}/${partitionOf.get(record)}`));
     if (lost !== undefined) return yield* failure("Unavailable", OPERATION, "the brokers did not acknowledge every partition");
   });
-  /** The items that are too large even alone. */
-  const sendSplitting = (piece: ReadonlyArray<Item>): Effect.Effect<ReadonlyArray<Item>, KafkaError> =>
-    Effect.matchEffect(send(piece), {
-      onSuccess: () => Effect.succeed([]),
-      onFailure: (error) => {
+  /** Sends what is open; finds the items that are too large even alone. */
+  const sendSplitting = (piece: ReadonlyArray<Item>, verdicts: Verdicts): Effect.Effect<void, KafkaError> =>
+    Effect.suspend(() => {
+      const open = piece.filter((item) => verdicts.isOpen(item));
+      const [first, second] = open;
+      if (first === undefined) return Effect.void;
+      const split = (error: KafkaError): Effect.Effect<void, KafkaError> => {
         if (error.reason !== "TooLarge") return Effect.fail(error);
-        if (piece.length === 1) return Effect.succeed(piece);
-        const half = Math.ceil(piece.length / 2);
-        return Effect.zipWith(sendSplitting(piece.slice(0, half)), sendSplitting(piece.slice(half)), (left, right) => [...left, ...right]);
-      },
+        if (second === undefined) return Effect.sync(() => verdicts.refuse(first));
+        const half = Math.ceil(open.length / 2);
+        return Effect.andThen(sendSplitting(open.slice(0, half), verdicts), sendSplitting(open.slice(half), verdicts));
+      };
+      return send(open).pipe(Effect.catch(split));
+    });
     });
   return Effect.fnUntraced(
     function* (messages) {
-      const items = yield* Effect.forEach(messages, (message) => itemOf(client, message));
-      const refused = new Set<Item>();
-      for (const piece of pieces(items, settings.requestBytesMax)) {
-        for (const item of yield* sendSplitting(piece)) refused.add(item);
-      }
-      return items.map((item): PublishVerdict => (item.problem !== null || refused.has(item) ? "Refused" : "Published"));
+      const items = yield* Effect.forEach(messages, (message, index) => itemOf(client, message, index));
+      const verdicts = new Verdicts();
+      for (const item of items) if (item.problem !== null) verdicts.refuse(item);
+      const open = items.filter((item) => verdicts.isOpen(item));
+      for (const piece of pieces(open, settings.requestBytesMax)) yield* sendSplitting(piece, verdicts);
+      return items.map((item) => verdicts.of(item));
     },
     Effect.timeoutOrElse({
       duration: Duration.millis(settings.publishTimeoutMillis),
@@ -118,33 +122,58 @@ const connecting = Effect.fnUntraced(function* (producer: Producer): Effect.fn.R
     });
 });
 
-/** A message on its way. Compared by identity. */
+/** What became of the items of one call: nothing of a topic and key is sent behind one that was refused. */
+class Verdicts {
+  /** The place of the first refused item of a lane. */
+  readonly #refused = new Map<string, number>();
+
+  refuse(item: Item): void {
+    this.#refused.set(item.lane, Math.min(item.index, this.#refused.get(item.lane) ?? item.index));
+  }
+
+  of({ index, lane }: Item): PublishVerdict {
+    const refused = this.#refused.get(lane) ?? Number.POSITIVE_INFINITY;
+    if (index === refused) return "Refused";
+    return index > refused ? "Held" : "Published";
+  }
+
+  /** Is it to be sent, or has it been? */
+  isOpen(item: Item): boolean {
+    return this.of(item) === "Published";
+  }
+}
+
+/** A message on its way. */
 interface Item {
+  /** Its place in the list. */
+  readonly index: number;
   readonly topic: string;
+  /** Topic and key: what keeps an order. */
+  readonly lane: string;
   readonly record: DriverMessage;
   readonly bytes: number;
   /** Why no broker would take it. */
   readonly problem: string | null;
 }
 
-const itemOf = (client: Client, message: Message.Encoded): Effect.Effect<Item> => {
+const itemOf = (client: Client, message: Message.Encoded, index: number): Effect.Effect<Item> => {
   const outgoing = CloudEvents.encode(message, client.settings.source);
   const bytes = bytesOf(outgoing);
   // Above the domain's bound no consumer of ours would read it.
   const isTooLarge = bytes > client.settings.requestBytesMax || message.payload.length > Limits.MESSAGE_BYTES_MAX;
   const record: DriverMessage = { key: outgoing.key, value: outgoing.value, headers: { ...outgoing.headers } };
+  const lane = JSON.stringify([message.topic, message.key]);
   return topicOf(client, OPERATION, message.topic).pipe(
-    Effect.map((topic) => ({ topic, record, bytes, problem: isTooLarge ? "too large" : null })),
-    Effect.catch((error) => Effect.succeed({ topic: message.topic, record, bytes, problem: error.message })),
+    Effect.map((topic) => ({ index, topic, lane, record, bytes, problem: isTooLarge ? "too large" : null })),
+    Effect.catch((error) => Effect.succeed({ index, topic: message.topic, lane, record, bytes, problem: error.message })),
   );
 };
 
-/** What can be sent, in order, in pieces of at most `max` bytes. */
+/** In order, in pieces of at most `max` bytes. */
 const pieces = (items: ReadonlyArray<Item>, max: number): ReadonlyArray<ReadonlyArray<Item>> => {
   const result: Array<Array<Item>> = [];
   let bytes = max;
   for (const item of items) {
-    if (item.problem !== null) continue;
     bytes += item.bytes;
     if (bytes > max) {
       result.push([]);

@@ -51,11 +51,11 @@ const acknowledged = (sent: Sent): Promise<Array<RecordMetadata>> =>
 
 const tooLarge = (): Promise<never> => Promise.reject(Object.assign(new Error("x"), { type: "MESSAGE_TOO_LARGE" }));
 
-const message = (payload: string, topic = "topic"): Message.Encoded => ({
+const message = (payload: string, topic = "topic", key = payload): Message.Encoded => ({
   id: payload.slice(0, 8),
   type: "sample.v1",
   topic,
-  key: "key",
+  key,
   occurredAt: 0,
   correlationId: "c",
   causationId: null,
@@ -131,6 +131,36 @@ describe("KafkaPublisher", () => {
     expect(exit).toEqual(Exit.succeed(["Published", "Published", "Published", "Published", "Refused", "Published", "Published"]));
     const accepted = values(kafka).filter((sent) => !sent.includes("5"));
     expect(accepted.flat()).toEqual(["1", "2", "3", "4", "6", "7"]);
+  });
+
+  it("sends nothing of a topic and key behind one that is too large, whoever finds it so; earlier ones and other keys go", async () => {
+    const large = "x".repeat(5_000);
+    const list = [
+      message("a1", "t", "a"),
+      message(large, "t", "a"),
+      message("b1", "t", "b"),
+      message("a2", "t", "a"),
+      message("5", "t", "c"),
+      message("c2", "t", "c"),
+      message("c3", "u", "c"),
+      message("b2", "t", "b"),
+    ];
+    const kafka = new FakeKafka((sent) => (sent.some((each) => each.values.includes("5")) ? tooLarge() : acknowledged(sent)));
+    const exit = await publish(kafka, list, { requestBytesMax: 4_000 });
+    expect(exit).toEqual(
+      Exit.succeed([
+        "Published",
+        "Refused",
+        "Published",
+        "Held",
+        "Refused",
+        "Held",
+        "Published",
+        "Published",
+      ] satisfies Array<PublishVerdict>),
+    );
+    const accepted = values(kafka).filter((sent) => !sent.includes("5"));
+    expect(accepted.flat()).toEqual(["a1", "b1", "c3", "b2"]);
   });
 
   it("stops at the first failure: nothing later is sent", async () => {

@@ -48,6 +48,13 @@ export interface PgDriver {
   readonly settleTimeout: Duration.Duration;
   /** Shards that a drain of this process owns; used where the driver has no connection of its own for each drain. */
   readonly ownedShards: Set<string>;
+  /** Tells whoever listens to `channel`, in any process. False, if that had to wait for a connection: nobody was told. */
+  readonly notify: (channel: string) => Promise<boolean>;
+  /**
+   * Calls `onNotify` when somebody tells, and when something may have been missed (connected, or connected again). What it
+   * returns ends it. Never fails: a connection that is lost is made anew, with pauses that grow.
+   */
+  readonly listen: (channel: string, onNotify: () => void) => () => Promise<void>;
 }
 
 /** SQL: a column `now`, the time when the transaction began in whole milliseconds. */

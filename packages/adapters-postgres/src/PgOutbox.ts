@@ -4,7 +4,10 @@
  * 1. `seq` is assigned by the insert, after the transaction holds its keys' locks: the seq order of a key is its commit order.
  * 2. A shard has one owner: an advisory lock that ends with the owner's transaction, so also with its connection. It is taken
  *    in a statement of its own: only a later statement sees what the previous owner marked.
- * 3. Rows are marked only after the bus has them. An owner that dies in between publishes them again, in the same order.
+ * 3. Rows are marked only after the bus has them. An owner that dies in between publishes them again, in the same order. One
+ *    that was frozen is ended by the server (`idleInTransactionTimeout`); it may publish its batch again when it wakes up,
+ *    and can mark nothing any more.
+ * 4. What waits behind a refused message leaves the index of pending ones, so it costs no claim anything (`PgParked`).
  *
  * PGlite has one connection, so there the owner is a name in the process, and nothing is open while the bus works.
  */
@@ -12,27 +15,30 @@ import {
   type Message,
   Outbox,
   type DrainResult,
+  type DrainVerdict,
   OUTBOX_SHARDS,
   type BusError,
-  type PublishVerdict,
   Shard,
   type StoreError,
   type Transaction,
+  verdictProblem,
 } from "@org/saga-core";
-import { Effect, Exit, Layer } from "effect";
-import { PgClient, attempt } from "./PgClient.ts";
-import type { PgResult, PgValue } from "./PgDriver.ts";
-import * as PgSweep from "./PgSweep.ts";
-import * as PgTime from "./PgTime.ts";
+import { Effect, Layer } from "effect";
+import { PgClient } from "./PgClient.ts";
+import * as PgOutboxRing from "./PgOutboxRing.ts";
+import * as PgOutboxRow from "./PgOutboxRow.ts";
+import * as PgOutboxSql from "./PgOutboxSql.ts";
+import * as PgParked from "./PgParked.ts";
+import * as PgShard from "./PgShard.ts";
 import * as PgTransaction from "./PgTransaction.ts";
-import { begin } from "./PgUnitOfWork.ts";
 import * as PgWakeup from "./PgWakeup.ts";
 
 export const layer: Layer.Layer<Outbox, never, PgClient> = Layer.effect(
   Outbox,
-  Effect.map(PgClient, (client) => {
-    const sql = statements(client.tables);
-    const wakeup = PgWakeup.make();
+  Effect.gen(function* () {
+    const client = yield* PgClient;
+    const sql = PgOutboxSql.of(client.tables);
+    const wakeup = yield* PgWakeup.shared(client.driver, channel(client.tables));
     const hasPending = Effect.map(
       client.query<{ readonly pending: boolean }>("Outbox.awaitPending", sql.hasPending),
       ({ rows }) => rows[0]?.pending === true,
@@ -44,50 +50,29 @@ export const layer: Layer.Layer<Outbox, never, PgClient> = Layer.effect(
       ),
       drain: (shard, max, publish) => drain(client, sql, shard, max, publish),
       awaitPending: (atMost) => PgWakeup.wait(wakeup, hasPending, atMost),
-      backlog: Effect.map(
-        client.query<{ readonly pending: number; readonly oldest_at: number | null; readonly parked: number }>(
-          "Outbox.backlog",
-          sql.backlog,
-        ),
-        ({ rows }) => ({ pending: rows[0]?.pending ?? 0, oldestAt: rows[0]?.oldest_at ?? null, parked: rows[0]?.parked ?? 0 }),
-      ),
-      sweep: PgSweep.make(client, "Outbox.sweep", "outbox", "sent_at"),
+      backlog: Effect.map(client.query<BacklogRow>("Outbox.backlog", sql.backlog), ({ rows: [row] }) => ({
+        pending: row?.pending ?? 0,
+        oldestAt: row?.oldest_at ?? null,
+        parked: row?.parked ?? 0,
+        held: row?.held ?? 0,
+      })),
+      parked: (max) => PgParked.list(client, sql, max),
+      settleParked: (messageIds, decision) =>
+        Effect.tap(PgParked.settle(client, sql, messageIds, decision), () => Effect.sync(wakeup.kick)),
+      sweep: (before) => PgOutboxRing.sweep(client, before),
     };
   }),
 );
 
-const PENDING = "sent_at is null and parked_at is null";
+interface BacklogRow {
+  readonly pending: number;
+  readonly oldest_at: number | null;
+  readonly parked: number;
+  readonly held: number;
+}
 
-const statements = (tables: string) => ({
-  append: `
-insert into ${tables}outbox (id, shard, aggregatetype, aggregateid, type, topic, payload, occurred_at, correlation_id, causation_id,
-  step_key, saga, traceparent, tracestate)
-select id, shard, aggregatetype, aggregateid, type, topic, payload::jsonb, ${PgTime.moment("occurred_at")}, correlation_id, causation_id,
-  step_key, saga, traceparent, tracestate
-from unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::float8[], $9::text[], $10::text[],
-  $11::text[], $12::text[], $13::text[], $14::text[]) with ordinality
-  as m(id, shard, aggregatetype, aggregateid, type, topic, payload, occurred_at, correlation_id, causation_id, step_key, saga,
-  traceparent, tracestate, ordinal)
-order by ordinal`,
-  // One probe of the partial index a shard: flat, however many rows wait.
-  pendingShards: `
-select shard from generate_series(0, ${OUTBOX_SHARDS - 1}) as s(shard)
-where exists (select from ${tables}outbox o where o.shard = s.shard and ${PENDING}) order by shard`,
-  hasPending: `select exists (select from ${tables}outbox where ${PENDING}) as pending`,
-  own: "select pg_try_advisory_xact_lock($1::int, $2::int) as owned",
-  claim: `
-select seq::float8 as seq, id, type, topic, aggregateid, ${PgTime.millis("occurred_at")} as occurred_at, correlation_id, causation_id,
-  step_key, saga, traceparent, tracestate, payload::text as payload
-from ${tables}outbox o where shard = $1 and ${PENDING} order by o.seq limit $2::int`,
-  mark: `
-update ${tables}outbox o set sent_at = case when m.published then clock_timestamp() end,
-  parked_at = case when not m.published then clock_timestamp() end
-from unnest($1::bigint[], $2::bool[]) as m(seq, published) where o.seq = m.seq`,
-  backlog: `
-select (select count(*) from ${tables}outbox where ${PENDING})::float8 as pending,
-  (select ${PgTime.millis("min(occurred_at)")} from ${tables}outbox where ${PENDING}) as oldest_at,
-  (select count(*) from ${tables}outbox where parked_at is not null)::float8 as parked`,
-});
+/** PostgreSQL's names end at 63 bytes: a hash of the tables' name is short, and keeps services of one database apart. */
+export const channel = (tables: string): string => `saga_outbox_${Shard.fnv1a(tables).toString(16)}`;
 
 /** `order.created` is about an `order`. */
 const aggregateOf = (topic: string): string => topic.split(".", 1)[0] ?? topic;
@@ -119,116 +104,50 @@ const append = Effect.fnUntraced(function* (
   transaction.afterCommit.add(wakeup.kick);
 });
 
-interface OutboxRow {
-  readonly seq: number;
-  readonly id: string;
-  readonly type: string;
-  readonly topic: string;
-  readonly aggregateid: string;
-  readonly occurred_at: number;
-  readonly correlation_id: string;
-  readonly causation_id: string | null;
-  readonly step_key: string | null;
-  readonly saga: string | null;
-  readonly traceparent: string | null;
-  readonly tracestate: string | null;
-  readonly payload: string;
-}
-
-const messageOf = (row: OutboxRow): Message.Encoded => ({
-  id: row.id,
-  type: row.type,
-  topic: row.topic,
-  key: row.aggregateid,
-  occurredAt: row.occurred_at,
-  correlationId: row.correlation_id,
-  causationId: row.causation_id,
-  stepKey: row.step_key,
-  saga: row.saga,
-  traceparent: row.traceparent,
-  tracestate: row.tracestate,
-  payload: row.payload,
-});
-
-type Statements = ReturnType<typeof statements>;
-type Publish<R> = (messages: ReadonlyArray<Message.Encoded>) => Effect.Effect<ReadonlyArray<PublishVerdict>, BusError, R>;
-/** Runs a statement where the shard is owned. */
-type Run = <Row extends object>(text: string, values: ReadonlyArray<PgValue>) => Effect.Effect<PgResult<Row>, StoreError>;
+type Publish<R> = (messages: ReadonlyArray<Message.Encoded>) => Effect.Effect<ReadonlyArray<DrainVerdict>, BusError, R>;
 
 const OPERATION = "Outbox.drain";
 const BUSY: DrainResult = { _tag: "Busy" };
 
-const drain = Effect.fnUntraced(function* <R>(
+const drain = <R>(
   client: PgClient["Service"],
-  sql: Statements,
+  sql: PgOutboxSql.Statements,
   shard: number,
   max: number,
   publish: Publish<R>,
-): Effect.fn.Return<DrainResult, StoreError | BusError, R> {
-  if ((yield* PgTransaction.open) !== null) return yield* PgTransaction.failure("Misuse", OPERATION, "a drain inside of a transaction");
-  return yield* client.driver.kind === "Pool"
-    ? drainLocked(client, sql, shard, max, publish)
-    : drainAlone(client, sql, shard, max, publish);
-});
-
-/** Owns the shard by a transaction. */
-const drainLocked = <R>(client: PgClient["Service"], sql: Statements, shard: number, max: number, publish: Publish<R>) =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function* () {
-      const session = yield* begin(client.driver, OPERATION, restore);
-      const run: Run = (text, values) => attempt(OPERATION, () => session.query(text, values));
-      const exit = yield* Effect.exit(
-        Effect.gen(function* () {
-          const { rows } = yield* run<{ readonly owned: boolean }>(sql.own, [lockClass(client.tables), shard]);
-          return rows[0]?.owned === true ? yield* drainOwned(run, sql, shard, max, publish, restore) : BUSY;
-        }),
-      );
-      if (Exit.isFailure(exit)) {
-        yield* Effect.promise(() => session.rollback());
-        return yield* exit;
-      }
-      // Lost or not: what was marked is published, what was not comes again. So nothing here is `Unknown`.
-      yield* attempt(OPERATION, () => session.commit());
-      return exit.value;
-    }),
+): Effect.Effect<DrainResult, StoreError | BusError, R> =>
+  PgShard.owning(client, sql.own, OPERATION, shard, (owned, restore) =>
+    owned === null ? Effect.succeed(BUSY) : drainOwned(owned, sql, shard, max, publish, restore),
   );
 
-/** Owns the shard by name: there is one process, and it has one connection. */
-const drainAlone = <R>(client: PgClient["Service"], sql: Statements, shard: number, max: number, publish: Publish<R>) => {
-  const { ownedShards } = client.driver;
-  const name = `${client.tables}/${shard}`;
-  const run: Run = (text, values) => client.query(OPERATION, text, values);
-  return Effect.uninterruptibleMask((restore) =>
-    Effect.suspend(() => {
-      if (ownedShards.has(name)) return Effect.succeed(BUSY);
-      ownedShards.add(name);
-      return Effect.ensuring(
-        drainOwned(run, sql, shard, max, publish, restore),
-        Effect.sync(() => ownedShards.delete(name)),
-      );
-    }),
-  );
-};
+const PARKED_AS = { Refused: "blocking", SetAside: "aside", Held: "held" } as const;
 
 const drainOwned = Effect.fnUntraced(function* <R>(
-  run: Run,
-  sql: Statements,
+  run: PgShard.Run,
+  sql: PgOutboxSql.Statements,
   shard: number,
   max: number,
   publish: Publish<R>,
-  restore: <A, E, R2>(effect: Effect.Effect<A, E, R2>) => Effect.Effect<A, E, R2>,
+  restore: PgShard.Restore,
 ): Effect.fn.Return<DrainResult, StoreError | BusError, R> {
-  const { rows } = yield* run<OutboxRow>(sql.claim, [shard, max]);
-  if (rows.length === 0) return { _tag: "Drained", published: 0, refused: 0 };
-  const verdicts = yield* restore(publish(rows.map(messageOf)));
-  if (verdicts.length !== rows.length) {
-    return yield* PgTransaction.failure("Misuse", OPERATION, `${verdicts.length} verdicts for ${rows.length} messages`);
+  const { rows: claimed } = yield* run<PgOutboxRow.ClaimedRow>(sql.claim, [shard, max]);
+  const rows = claimed.filter((row) => !row.held);
+  const messages = rows.map(PgOutboxRow.messageOf);
+  const verdicts = messages.length === 0 ? [] : yield* restore(publish(messages));
+  const problem = verdictProblem(messages, verdicts);
+  if (problem !== null) return yield* PgTransaction.failure("Misuse", OPERATION, problem);
+  const became = (verdict: DrainVerdict) => rows.filter((_, index) => verdicts[index] === verdict);
+  const published = became("Published");
+  const held = [...claimed.filter((row) => row.held), ...became("Held")];
+  yield* PgOutboxRow.bySlot(published, (slot, seqs) => run(sql.markSent, [slot, seqs]));
+  for (const verdict of ["Refused", "SetAside"] as const) {
+    yield* PgOutboxRow.bySlot(became(verdict), (slot, seqs) => run(sql.park, [slot, seqs, PARKED_AS[verdict]]));
   }
-  const isPublished = verdicts.map((verdict) => verdict === "Published");
-  yield* run(sql.mark, [rows.map((row) => row.seq), isPublished]);
-  const published = isPublished.filter(Boolean).length;
-  return { _tag: "Drained", published, refused: rows.length - published };
+  yield* PgOutboxRow.bySlot(held, (slot, seqs) => run(sql.park, [slot, seqs, PARKED_AS.Held]));
+  return {
+    _tag: "Drained",
+    published: published.length,
+    refused: became("Refused").length + became("SetAside").length,
+    held: held.length,
+  };
 });
-
-/** Advisory locks belong to the database: the first number keeps its outboxes, and other users, apart. */
-const lockClass = (tables: string): number => Shard.fnv1a(`saga-outbox:${tables}`) | 0;

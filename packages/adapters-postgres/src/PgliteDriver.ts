@@ -12,6 +12,7 @@ import type { BeginRow, PgDriver, PgResult, PgSession, PgValue } from "./PgDrive
 export const of = (instance: PGlite): PgDriver => {
   const known = drivers.get(instance);
   if (known !== undefined) return known;
+  const listeners = new Map<string, Set<() => void>>();
   const driver: PgDriver = {
     kind: "Pglite",
     ownedShards: new Set(),
@@ -19,6 +20,19 @@ export const of = (instance: PGlite): PgDriver => {
     settleTimeout: Duration.zero,
     query: (text, values) => run(instance, text, values),
     begin: (first) => begin(instance, first),
+    // There is one process: it needs no server to tell itself.
+    notify: (channel) => {
+      for (const onNotify of listeners.get(channel) ?? []) onNotify();
+      return Promise.resolve(true);
+    },
+    listen: (channel, onNotify) => {
+      const all = listeners.get(channel) ?? new Set();
+      listeners.set(channel, all.add(onNotify));
+      return () => {
+        all.delete(onNotify);
+        return Promise.resolve();
+      };
+    },
   };
   drivers.set(instance, driver);
   return driver;

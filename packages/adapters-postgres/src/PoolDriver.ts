@@ -7,6 +7,7 @@ import { Duration, Predicate, Redacted } from "effect";
 import pg from "pg";
 import type { BeginRow, PgDriver, PgResult, PgSession, PgValue } from "./PgDriver.ts";
 import type { PgConfig } from "./PgConfig.ts";
+import * as PgListener from "./PgListener.ts";
 
 export interface PoolDriver extends PgDriver {
   readonly pool: pg.Pool;
@@ -15,6 +16,13 @@ export interface PoolDriver extends PgDriver {
 
 /** The client gives up this much later than the server should have: then the server or the network is gone. */
 const CLIENT_GRACE_MS = 3_000;
+/** Scripts are migrations, and those take their time: the longest that a timer can wait, 24 days. */
+const SCRIPT_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** node-postgres takes a timeout for one query; its types do not know it. */
+interface PatientQuery extends pg.QueryConfig {
+  readonly query_timeout: number;
+}
 
 /** Connects lazily: a server that is not there yet is met by the first statement. */
 export const make = (config: PgConfig): PoolDriver => {
@@ -46,9 +54,19 @@ export const make = (config: PgConfig): PoolDriver => {
       const client = await pool.connect();
       return begin(client, first);
     },
+    notify: async (channel) => {
+      if (pool.waitingCount > 0 || (pool.idleCount === 0 && pool.totalCount >= config.poolSize)) return false;
+      const client = await pool.connect();
+      await onceOn(client, () => run(client, NOTIFY, [channel]));
+      return true;
+    },
+    listen: (channel, onNotify) => PgListener.listen(config, channel, onNotify),
     close: () => pool.end(),
   };
 };
+
+/** A commit of its own, which waits for no disk: there is nothing to lose in it. */
+const NOTIFY = "select set_config('synchronous_commit', 'off', true), pg_notify($1, '')";
 
 /** The pool awaits what this returns, though its type says `void`. */
 const configure =
@@ -141,7 +159,8 @@ const begin = async (client: pg.PoolClient, first: string): Promise<PgSession> =
         throw cause;
       }),
     script: async (text) => {
-      await client.query(text);
+      const script: PatientQuery = { text, query_timeout: SCRIPT_TIMEOUT_MS };
+      await client.query(script);
     },
     commit: async () => {
       isEnded = true;

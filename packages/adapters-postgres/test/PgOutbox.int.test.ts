@@ -4,6 +4,7 @@ import { realServer } from "@tools/servers/testing";
 import { Deferred, Duration, Effect, Fiber, ManagedRuntime } from "effect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as PgClient from "../src/PgClient.ts";
+import * as PgOutboxRing from "../src/PgOutboxRing.ts";
 import * as PgStores from "../src/PgStores.ts";
 import * as Database from "./Database.ts";
 import { message } from "./Samples.ts";
@@ -74,8 +75,8 @@ describe.runIf(server !== null)("relays on a server", () => {
     expect(await left.runPromise(drain(shard))).toEqual({ _tag: "Busy" });
     expect(await other.runPromise(drain(shard))).toMatchObject({ _tag: "Drained" });
     await Effect.runPromise(owner.proceed);
-    expect(await Effect.runPromise(Fiber.join(owner.fiber))).toEqual({ _tag: "Drained", published: 1, refused: 0 });
-    expect(await right.runPromise(drain(shard))).toEqual({ _tag: "Drained", published: 0, refused: 0 });
+    expect(await Effect.runPromise(Fiber.join(owner.fiber))).toEqual({ _tag: "Drained", published: 1, refused: 0, held: 0 });
+    expect(await right.runPromise(drain(shard))).toEqual({ _tag: "Drained", published: 0, refused: 0, held: 0 });
   });
 
   it("when an owner's connection dies, the next one begins with the oldest that was not marked", async () => {
@@ -153,14 +154,26 @@ describe.runIf(server !== null)("relays on a server", () => {
     const shard = Shard.of("backlog", OUTBOX_SHARDS);
     await other.runPromise(append([message("backlog", 1, { occurredAt: 1_000 }), message("backlog", 2, { occurredAt: 2_000 })]));
     const refuseFirst = Effect.flatMap(Outbox, (outbox) => outbox.drain(shard, 1, () => Effect.succeed(["Refused"])));
-    expect(await other.runPromise(refuseFirst)).toEqual({ _tag: "Drained", published: 0, refused: 1 });
+    expect(await other.runPromise(refuseFirst)).toEqual({ _tag: "Drained", published: 0, refused: 1, held: 0 });
     const backlog = Effect.flatMap(Outbox, (outbox) => outbox.backlog);
-    expect(await other.runPromise(backlog)).toEqual({ pending: 1, oldestAt: 2_000, parked: 1 });
-    const sweep = Effect.flatMap(Outbox, (outbox) => outbox.sweep(Date.now() + 60_000));
+    expect(await other.runPromise(backlog)).toEqual({ pending: 1, oldestAt: 2_000, parked: 1, held: 0 });
+    const sweep = Effect.flatMap(Outbox, (outbox) => outbox.sweep(Date.now() + 2 * PgOutboxRing.PERIOD_MS));
     expect(await other.runPromise(sweep)).toBe(0);
     await other.runPromise(drain(shard));
-    expect(await other.runPromise(sweep)).toBe(1);
-    expect(await other.runPromise(backlog)).toEqual({ pending: 0, oldestAt: null, parked: 1 });
+    expect(await other.runPromise(backlog)).toEqual({ pending: 0, oldestAt: null, parked: 1, held: 1 });
+    expect(await other.runPromise(sweep)).toBe(0);
+    const retry = Effect.flatMap(Outbox, (outbox) =>
+      Effect.flatMap(outbox.parked(10), (parked) =>
+        outbox.settleParked(
+          parked.map((one) => one.message.id),
+          "Retry",
+        ),
+      ),
+    );
+    expect(await other.runPromise(retry)).toHaveLength(1);
+    await other.runPromise(drain(shard));
+    expect(await other.runPromise(backlog)).toEqual({ pending: 0, oldestAt: null, parked: 0, held: 0 });
+    expect(await other.runPromise(sweep)).toBe(2);
   });
 
   it("has rows as Debezium's event router reads them", async () => {

@@ -121,7 +121,7 @@ describe("an embedded outbox", () => {
         ),
       );
     });
-    expect(await order.runPromise(drained)).toEqual({ _tag: "Drained", published: 1, refused: 0 });
+    expect(await order.runPromise(drained)).toEqual({ _tag: "Drained", published: 1, refused: 0, held: 0 });
     expect(await order.runPromise(find("written-by-handler"))).toEqual({});
   });
 

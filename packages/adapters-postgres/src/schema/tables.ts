@@ -5,6 +5,7 @@
  * The migrations are the source; a test compares these definitions with the migrated database. Times come as `Date`,
  * amounts in minor units as numbers.
  */
+import { sql } from "drizzle-orm";
 import {
   bigint,
   boolean,
@@ -44,6 +45,8 @@ const prefixed = (table: Table, prefix: string): Table =>
 
 const AT = { withTimezone: true, mode: "date" } as const;
 const NAME_MAX = 255;
+/** The migration's own expression. */
+const DEFAULT = sql`default`;
 const bytes = customType<{ data: Uint8Array }>({ dataType: () => "bytea" });
 
 const stateTables = (table: Table) => ({
@@ -125,22 +128,29 @@ const trail = () => ({
 });
 
 const messageTables = (table: Table) => ({
-  outbox: table("outbox", {
-    seq: bigint("seq", { mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),
-    id: uuid("id").notNull(),
-    shard: smallint("shard").notNull(),
-    aggregatetype: varchar("aggregatetype", { length: NAME_MAX }).notNull(),
-    aggregateid: varchar("aggregateid", { length: NAME_MAX }).notNull(),
-    type: varchar("type", { length: NAME_MAX }).notNull(),
-    topic: varchar("topic", { length: NAME_MAX }).notNull(),
-    payload: jsonb("payload").notNull(),
-    headers: jsonb("headers").notNull().default({}),
-    occurredAt: timestamp("occurred_at", AT).notNull(),
-    ...trail(),
-    createdAt: timestamp("created_at", AT).notNull().defaultNow(),
-    sentAt: timestamp("sent_at", AT),
-    parkedAt: timestamp("parked_at", AT),
-  }),
+  // Partitioned by slot; both have defaults.
+  outbox: table(
+    "outbox",
+    {
+      seq: bigint("seq", { mode: "number" }).notNull().default(DEFAULT),
+      slot: smallint("slot").notNull().default(DEFAULT),
+      id: uuid("id").notNull(),
+      shard: smallint("shard").notNull(),
+      aggregatetype: varchar("aggregatetype", { length: NAME_MAX }).notNull(),
+      aggregateid: varchar("aggregateid", { length: NAME_MAX }).notNull(),
+      type: varchar("type", { length: NAME_MAX }).notNull(),
+      topic: varchar("topic", { length: NAME_MAX }).notNull(),
+      payload: jsonb("payload").notNull(),
+      headers: jsonb("headers").notNull().default({}),
+      occurredAt: timestamp("occurred_at", AT).notNull(),
+      ...trail(),
+      createdAt: timestamp("created_at", AT).notNull().defaultNow(),
+      sentAt: timestamp("sent_at", AT),
+      parkedAt: timestamp("parked_at", AT),
+      parkedAs: text("parked_as", { enum: ["blocking", "aside", "held", "discarded"] }),
+    },
+    (columns) => [primaryKey({ columns: [columns.slot, columns.seq] })],
+  ),
   inbox: table(
     "inbox",
     {

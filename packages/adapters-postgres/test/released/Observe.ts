@@ -59,7 +59,7 @@ const timers = Effect.gen(function* () {
 /** The backlog, then what each key's consumers get, in their order. */
 const outbox = Effect.gen(function* () {
   const store = yield* Outbox;
-  const backlog = yield* store.backlog;
+  const backlog = yield* backlogOf(store);
   const published: Array<Message.Encoded> = [];
   for (let shard = 0; shard < OUTBOX_SHARDS; shard += 1) {
     yield* store.drain(shard, MAX, (batch) =>
@@ -71,8 +71,12 @@ const outbox = Effect.gen(function* () {
   }
   // `jsonb` keeps what a payload means, not its blanks.
   const meanings = published.map((message) => ({ ...message, payload: JSON.parse(message.payload) as unknown }));
-  return { backlog, published: Object.groupBy(meanings, (message) => message.key), left: yield* store.backlog };
+  return { backlog, published: Object.groupBy(meanings, (message) => message.key), left: yield* backlogOf(store) };
 });
+
+/** What every version tells of it. */
+const backlogOf = (store: Outbox["Service"]) =>
+  Effect.map(store.backlog, ({ oldestAt, parked, pending }) => ({ pending, oldestAt, parked }));
 
 const stock = Effect.gen(function* () {
   const engine = yield* StockReservation;

@@ -16,6 +16,7 @@ import type { PublishVerdict } from "../ports/Outbox.ts";
 import { BusError } from "../ports/StoreError.ts";
 import * as FaultPoint from "./FaultPoint.ts";
 import * as Log from "./MemoryBroker.ts";
+import { keyOf } from "./MemoryTable.ts";
 
 /**
  * What a broker may do to its consumers, and rarely does: none of it by default. Probabilities from 0 to 1, drawn from
@@ -99,9 +100,16 @@ const publish = Effect.fnUntraced(function* (
   messages: ReadonlyArray<Message.Encoded>,
 ): Effect.fn.Return<ReadonlyArray<PublishVerdict>, BusError> {
   const verdicts: Array<PublishVerdict> = [];
+  const refused = new Set<string>();
   for (const message of messages) {
+    const lane = keyOf(message.topic, message.key);
+    if (refused.has(lane)) {
+      verdicts.push("Held");
+      continue;
+    }
     const tooLarge = message.payload.length > MESSAGE_BYTES_MAX;
-    if (!tooLarge && !broker.append(message)) {
+    if (tooLarge) refused.add(lane);
+    else if (!broker.append(message)) {
       const text = `there is no topic ${message.topic}: create it with ensureTopics`;
       return yield* new BusError({ reason: "Unavailable", operation: "MessageBus.publish", message: text });
     }

@@ -38,10 +38,13 @@ export interface OutboxRow {
   readonly seq: number;
   readonly shard: number;
   readonly message: Message.Encoded;
+  readonly appendedAt: Timestamp;
 }
 
-export interface SentRow extends OutboxRow {
-  readonly sentAt: Timestamp;
+export interface ParkedRow extends OutboxRow {
+  readonly parkedAt: Timestamp;
+  /** Refused, with its key waiting behind it or going on without it; or waiting itself. */
+  readonly as: "blocking" | "aside" | "held";
 }
 
 export interface InboxRow {
@@ -84,9 +87,9 @@ export class Database {
   /** By seq: committed and not yet published. */
   readonly outboxPending = new MemoryTable<number, OutboxRow>();
   /** By seq: on the bus. */
-  readonly outboxSent = new MemoryTable<number, SentRow>();
-  /** By seq: refused by the bus for good. */
-  readonly outboxParked = new MemoryTable<number, OutboxRow>();
+  readonly outboxSent = new MemoryTable<number, OutboxRow>();
+  /** By seq: refused by the bus for good, or behind such a message. */
+  readonly outboxParked = new MemoryTable<number, ParkedRow>();
   readonly inbox = new MemoryTable<string, InboxRow>();
   /** By consumer and message id: taken from the broker, and not yet handled. */
   readonly inboxQueue = new MemoryTable<string, StoredRow>();

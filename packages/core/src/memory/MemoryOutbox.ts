@@ -6,11 +6,22 @@
  */
 import { Duration, Effect, Layer } from "effect";
 import * as Shard from "../domain/Shard.ts";
-import { type Backlog, type DrainResult, Outbox, OUTBOX_SHARDS, type PublishVerdict } from "../ports/Outbox.ts";
+import {
+  type Backlog,
+  BACKLOG_COUNT_MAX,
+  type DrainResult,
+  type DrainVerdict,
+  Outbox,
+  OUTBOX_SHARDS,
+  type Parked,
+  type ParkedDecision,
+  verdictProblem,
+} from "../ports/Outbox.ts";
 import type { BusError, StoreError } from "../ports/StoreError.ts";
 import type * as Message from "../domain/Message.ts";
 import * as FaultPoint from "./FaultPoint.ts";
 import * as MemoryDatabase from "./MemoryDatabase.ts";
+import { keyOf } from "./MemoryTable.ts";
 
 export const layer: Layer.Layer<Outbox, never, MemoryDatabase.CurrentDatabase> = Layer.effect(
   Outbox,
@@ -37,17 +48,26 @@ export const layer: Layer.Layer<Outbox, never, MemoryDatabase.CurrentDatabase> =
       sweep: (before) =>
         FaultPoint.around(
           "Outbox.sweep",
-          Effect.sync(() => database.outboxSent.removeCommittedWhere((row) => row.sentAt < before)),
+          Effect.sync(() => database.outboxSent.removeCommittedWhere((row) => row.appendedAt < before)),
         ),
+      parked: (max) =>
+        FaultPoint.around(
+          "Outbox.parked",
+          Effect.sync(() => parkedOf(database).slice(0, max)),
+        ),
+      settleParked: (messageIds, decision) =>
+        FaultPoint.around("Outbox.settleParked", settleParked(database, new Set(messageIds), decision)),
     };
   }),
 );
 
+type Publish<R> = (messages: ReadonlyArray<Message.Encoded>) => Effect.Effect<ReadonlyArray<DrainVerdict>, BusError, R>;
+
 const append = Effect.fnUntraced(function* (database: MemoryDatabase.Database, messages: ReadonlyArray<Message.Encoded>) {
-  yield* MemoryDatabase.current(database, "Outbox.append");
+  const { now } = yield* MemoryDatabase.current(database, "Outbox.append");
   for (const message of messages) {
     const seq = database.nextSeq();
-    database.outboxPending.put(seq, { seq, shard: Shard.of(message.key, OUTBOX_SHARDS), message });
+    database.outboxPending.put(seq, { seq, shard: Shard.of(message.key, OUTBOX_SHARDS), message, appendedAt: now });
   }
 });
 
@@ -55,7 +75,7 @@ const drain = <R>(
   database: MemoryDatabase.Database,
   shard: number,
   max: number,
-  publish: (messages: ReadonlyArray<Message.Encoded>) => Effect.Effect<ReadonlyArray<PublishVerdict>, BusError, R>,
+  publish: Publish<R>,
 ): Effect.Effect<DrainResult, StoreError | BusError, R> =>
   Effect.acquireUseRelease(
     Effect.sync(() => {
@@ -74,43 +94,102 @@ const drainOwned = Effect.fnUntraced(function* <R>(
   database: MemoryDatabase.Database,
   shard: number,
   max: number,
-  publish: (messages: ReadonlyArray<Message.Encoded>) => Effect.Effect<ReadonlyArray<PublishVerdict>, BusError, R>,
+  publish: Publish<R>,
 ): Effect.fn.Return<DrainResult, StoreError | BusError, R> {
-  const rows = pending(database)
+  const claimed = pending(database)
     .filter((row) => row.shard === shard)
     .slice(0, max);
-  if (rows.length === 0) return { _tag: "Drained", published: 0, refused: 0 };
+  const blocked = blockedLanes(database);
+  const [held, rows] = [claimed.filter((row) => blocked.has(laneOf(row))), claimed.filter((row) => !blocked.has(laneOf(row)))];
   yield* FaultPoint.hit("Outbox.drain.beforePublish");
-  const verdicts = yield* publish(rows.map((row) => row.message));
+  const messages = rows.map((row) => row.message);
+  const verdicts = messages.length === 0 ? [] : yield* publish(messages);
   yield* FaultPoint.hit("Outbox.drain.afterPublish");
-  if (verdicts.length !== rows.length) {
-    return yield* MemoryDatabase.failure("Misuse", "Outbox.drain", `${verdicts.length} verdicts for ${rows.length} messages`);
-  }
-  const sentAt = yield* MemoryDatabase.now;
-  let published = 0;
-  for (const [index, row] of rows.entries()) {
+  const problem = verdictProblem(messages, verdicts);
+  if (problem !== null) return yield* MemoryDatabase.failure("Misuse", "Outbox.drain", problem);
+  const now = yield* MemoryDatabase.now;
+  const counts = { published: 0, refused: 0, held: held.length };
+  const park = (row: MemoryDatabase.OutboxRow, as: MemoryDatabase.ParkedRow["as"]): void => {
     database.outboxPending.removeCommitted(row.seq);
-    if (verdicts[index] === "Published") {
-      database.outboxSent.putCommitted(row.seq, { ...row, sentAt });
-      published += 1;
+    database.outboxParked.putCommitted(row.seq, { ...row, parkedAt: now, as });
+  };
+  for (const row of held) park(row, "held");
+  for (const [index, row] of rows.entries()) {
+    const verdict = verdicts[index];
+    if (verdict === "Published") {
+      database.outboxPending.removeCommitted(row.seq);
+      database.outboxSent.putCommitted(row.seq, row);
+      counts.published += 1;
+    } else if (verdict === "Held") {
+      park(row, "held");
+      counts.held += 1;
     } else {
-      database.outboxParked.putCommitted(row.seq, row);
+      park(row, verdict === "Refused" ? "blocking" : "aside");
+      counts.refused += 1;
     }
   }
   yield* FaultPoint.hit("Outbox.drain.afterMark");
-  return { _tag: "Drained", published, refused: rows.length - published };
+  return { _tag: "Drained", ...counts };
 });
 
-/** Committed and unpublished rows; rows are inserted in seq order, so this is seq order. */
-const pending = (database: MemoryDatabase.Database): ReadonlyArray<MemoryDatabase.OutboxRow> => [
-  ...database.outboxPending.committed.values(),
-];
+/** Messages that keep an order among themselves: those of a topic and key. */
+const laneOf = ({ message }: MemoryDatabase.OutboxRow): string => keyOf(message.topic, message.key);
+
+const blockedLanes = (database: MemoryDatabase.Database): ReadonlySet<string> =>
+  new Set([...database.outboxParked.committed.values()].filter(({ as }) => as === "blocking").map(laneOf));
+
+/** Committed and unpublished rows, in seq order. */
+const pending = (database: MemoryDatabase.Database): ReadonlyArray<MemoryDatabase.OutboxRow> =>
+  [...database.outboxPending.committed.values()].toSorted((left, right) => left.seq - right.seq);
+
+const refusedRows = (database: MemoryDatabase.Database): ReadonlyArray<MemoryDatabase.ParkedRow> =>
+  [...database.outboxParked.committed.values()].filter(({ as }) => as !== "held").toSorted((left, right) => left.seq - right.seq);
+
+const heldRows = (database: MemoryDatabase.Database): ReadonlyArray<MemoryDatabase.ParkedRow> =>
+  [...database.outboxParked.committed.values()].filter(({ as }) => as === "held");
 
 const backlogOf = (database: MemoryDatabase.Database): Backlog => {
   const rows = pending(database);
-  const oldestAt = rows.reduce<number | null>(
-    (oldest, row) => (oldest === null ? row.message.occurredAt : Math.min(oldest, row.message.occurredAt)),
-    null,
-  );
-  return { pending: rows.length, oldestAt, parked: database.outboxParked.committed.size };
+  return {
+    pending: Math.min(rows.length, BACKLOG_COUNT_MAX),
+    oldestAt: rows[0]?.message.occurredAt ?? null,
+    parked: Math.min(refusedRows(database).length, BACKLOG_COUNT_MAX),
+    held: Math.min(heldRows(database).length, BACKLOG_COUNT_MAX),
+  };
 };
+
+const parkedOf = (database: MemoryDatabase.Database): ReadonlyArray<Parked> =>
+  refusedRows(database).map((row) => ({
+    message: metaOf(row.message),
+    parkedAt: row.parkedAt,
+    blocks: row.as === "blocking",
+    held: row.as === "blocking" ? heldRows(database).filter((held) => laneOf(held) === laneOf(row)).length : 0,
+  }));
+
+const metaOf = ({ payload: _, ...meta }: Message.Encoded): Message.Meta => meta;
+
+const settleParked = Effect.fnUntraced(function* (
+  database: MemoryDatabase.Database,
+  messageIds: ReadonlySet<string>,
+  decision: ParkedDecision,
+): Effect.fn.Return<ReadonlyArray<Message.Meta>, StoreError> {
+  const chosen = refusedRows(database).filter((row) => messageIds.has(row.message.id));
+  if (chosen.some((row) => database.busyShards.has(row.shard))) {
+    return yield* MemoryDatabase.failure("Contention", "Outbox.settleParked", "a relay is publishing the shard");
+  }
+  const resume = (row: MemoryDatabase.ParkedRow): void => {
+    const { as: _as, parkedAt: _parkedAt, ...kept } = row;
+    database.outboxParked.removeCommitted(row.seq);
+    database.outboxPending.putCommitted(row.seq, kept);
+  };
+  for (const row of chosen) {
+    if (decision === "Retry") resume(row);
+    else database.outboxParked.removeCommitted(row.seq);
+  }
+  const lanes = new Set(chosen.map(laneOf));
+  const blocked = blockedLanes(database);
+  for (const row of heldRows(database)) if (lanes.has(laneOf(row)) && !blocked.has(laneOf(row))) resume(row);
+  database.appends += 1;
+  yield* database.appended.release;
+  return chosen.map((row) => metaOf(row.message));
+});

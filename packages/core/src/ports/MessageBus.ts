@@ -37,7 +37,8 @@ export class MessageBus extends Context.Service<
   {
     /**
      * Publishes in this order. Returns when the broker has all of them (one verdict each), fails with `Unavailable` if
-     * some may be missing: then the same list is published again.
+     * some may be missing: then the same list is published again. Behind a message that is `Refused`, later ones of its
+     * topic and key are `Held`: not sent, so that whoever publishes decides whether they may overtake it.
      */
     readonly publish: (messages: ReadonlyArray<Message.Encoded>) => Effect.Effect<ReadonlyArray<PublishVerdict>, BusError>;
     /**

@@ -13,20 +13,50 @@ import type { Transaction } from "./UnitOfWork.ts";
 /** Shards of an outbox: enough for 64 relays, few enough to look at all of them in one query. */
 export const OUTBOX_SHARDS = 64;
 
-/** What became of one message handed to the bus: on it, or refused for good (too large). */
-export type PublishVerdict = "Published" | "Refused";
+/**
+ * What became of one message handed to the bus: on it, refused for good (too large), or not sent because an earlier message
+ * of its topic and key was refused in the same call.
+ */
+export type PublishVerdict = "Published" | "Refused" | "Held";
+
+/**
+ * What a drain is told of one message. `Refused`: parked, and later messages of its topic and key wait behind it (`Held`).
+ * `SetAside`: parked alone, its key goes on.
+ */
+export type DrainVerdict = PublishVerdict | "SetAside";
 
 export type DrainResult =
   /** Another relay owns the shard. */
-  { readonly _tag: "Busy" } | { readonly _tag: "Drained"; readonly published: number; readonly refused: number };
+  | { readonly _tag: "Busy" }
+  /** `refused` are parked, alone or not; `held` wait behind one. */
+  | { readonly _tag: "Drained"; readonly published: number; readonly refused: number; readonly held: number };
 
+/** Counts of a backlog end here: counting on would cost more than the number is worth. */
+export const BACKLOG_COUNT_MAX = 100_000;
+
+/** Counts up to `BACKLOG_COUNT_MAX`, which means "so many or more". */
 export interface Backlog {
   readonly pending: number;
-  /** `occurredAt` of the oldest pending message. */
+  /** `occurredAt` of the pending message that was appended first. */
   readonly oldestAt: Timestamp | null;
   /** Refused by the bus for good; waiting for a person. */
   readonly parked: number;
+  /** Behind a parked message of their key. */
+  readonly held: number;
 }
+
+/** A message that the bus refused for good. Its payload is not shown. */
+export interface Parked {
+  readonly message: Message.Meta;
+  readonly parkedAt: Timestamp;
+  /** Do later messages of its topic and key wait behind it? */
+  readonly blocks: boolean;
+  /** How many wait, up to `BACKLOG_COUNT_MAX`. */
+  readonly held: number;
+}
+
+/** What a person decides about a parked message: publish it after all, or give it up. */
+export type ParkedDecision = "Retry" | "Discard";
 
 export class Outbox extends Context.Service<
   Outbox,
@@ -37,19 +67,47 @@ export class Outbox extends Context.Service<
     readonly pendingShards: Effect.Effect<ReadonlyArray<number>, StoreError>;
     /**
      * Takes the shard for as long as the call runs, hands its oldest pending messages (at most `max`) in seq order to
-     * `publish`, and marks them only after its answer: `Published` as sent, `Refused` as parked. If `publish` fails or
-     * the caller dies, nothing is marked: the messages come again (duplicates), never out of first-occurrence order.
-     * One verdict per message, in order.
+     * `publish`, and marks them only after its answer, as `DrainVerdict` says. Messages whose key waits behind a parked one
+     * are not handed over: they are held. If `publish` fails or the caller dies, nothing is marked: the messages come again
+     * (duplicates), never out of first-occurrence order. One verdict per message, in order; `Held` only behind a `Refused`
+     * of the same topic and key: anything else is `Misuse`.
      */
     readonly drain: <R>(
       shard: number,
       max: number,
-      publish: (messages: ReadonlyArray<Message.Encoded>) => Effect.Effect<ReadonlyArray<PublishVerdict>, BusError, R>,
+      publish: (messages: ReadonlyArray<Message.Encoded>) => Effect.Effect<ReadonlyArray<DrainVerdict>, BusError, R>,
     ) => Effect.Effect<DrainResult, StoreError | BusError, R>;
     /** Returns when something was probably appended (here or elsewhere), at the latest after `atMost`. */
     readonly awaitPending: (atMost: Duration.Duration) => Effect.Effect<void, StoreError>;
     readonly backlog: Effect.Effect<Backlog, StoreError>;
-    /** Deletes messages sent before `before`; returns how many. Pending and parked ones are never deleted. */
+    /** What the bus refused for good, in seq order, at most `max`. */
+    readonly parked: (max: number) => Effect.Effect<ReadonlyArray<Parked>, StoreError>;
+    /**
+     * Carries out a person's decision about parked messages; returns those that were parked. `Retry`: they are pending
+     * again. `Discard`: they are deleted, and never published. What was held behind them is pending again, in seq order,
+     * unless another parked message of the key blocks it. Takes the shards as a drain does: `Contention` if one stays busy.
+     */
+    readonly settleParked: (
+      messageIds: ReadonlyArray<string>,
+      decision: ParkedDecision,
+    ) => Effect.Effect<ReadonlyArray<Message.Meta>, StoreError>;
+    /**
+     * Forgets messages that were appended before `before` and are sent; returns how many, by estimate where they are many.
+     * It may forget them later than asked, by one period of the store. Pending, held and parked ones are never forgotten.
+     */
     readonly sweep: (before: Timestamp) => Effect.Effect<number, StoreError>;
   }
 >()("@org/saga-core/ports/Outbox") {}
+
+/** What is wrong with the verdicts of a drain, or null. For adapters. */
+export const verdictProblem = (messages: ReadonlyArray<Message.Encoded>, verdicts: ReadonlyArray<DrainVerdict>): string | null => {
+  if (verdicts.length !== messages.length) return `${verdicts.length} verdicts for ${messages.length} messages`;
+  if (!verdicts.includes("Held")) return null;
+  const refused = new Set<string>();
+  for (const [index, { topic, key }] of messages.entries()) {
+    const lane = JSON.stringify([topic, key]);
+    if (verdicts[index] === "Refused") refused.add(lane);
+    if (verdicts[index] === "Held" && !refused.has(lane)) return "a message is Held behind none that was Refused";
+  }
+  return null;
+};

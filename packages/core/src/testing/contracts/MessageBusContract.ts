@@ -125,17 +125,23 @@ const publishing: ReadonlyArray<Contract.Case<Ports>> = [
     }),
   ),
   Contract.check(
-    "a message that is too large is Refused alone; its neighbours arrive",
+    "behind a message that is too large its topic and key are Held; earlier ones, other keys and other topics arrive",
     Effect.gen(function* () {
-      const topic = yield* freshTopic();
-      const [first, last] = [yield* Samples.message("key", "first", { topic }), yield* Samples.message("key", "last", { topic })];
+      const [topic, elsewhere] = [yield* freshTopic(), yield* freshTopic()];
       const large = yield* Samples.message("key", "x".repeat(MESSAGE_BYTES_MAX * 2), { topic });
-      const verdicts = yield* (yield* MessageBus).publish([first, large, last]);
-      yield* Contract.equal(verdicts, ["Published", "Refused", "Published"], "the verdicts");
-      const reader = yield* read([topic], yield* Contract.unique("group"));
-      yield* eventually(() => reader.got().length >= 2, "the arrival of the neighbours");
+      const [first, behind] = yield* numbered(topic, "key", 2);
+      const [other] = yield* numbered(topic, "other", 1, 10);
+      const [same] = yield* numbered(elsewhere, "key", 1, 20);
+      if (first === undefined || behind === undefined || other === undefined || same === undefined)
+        return yield* Contract.fail("no messages");
+      const bus = yield* MessageBus;
+      const verdicts = yield* bus.publish([first, large, other, behind, same]);
+      yield* Contract.equal(verdicts, ["Published", "Refused", "Published", "Held", "Published"], "the verdicts");
+      yield* Contract.equal(yield* bus.publish([behind]), ["Published"], "the verdict of a later call");
+      const reader = yield* read([topic, elsewhere], yield* Contract.unique("group"));
+      yield* eventually(() => reader.got().length >= 4, "the arrival of the others");
       yield* reader.stop;
-      yield* Contract.equal(reader.got(), payloads([first, last]), "what arrived");
+      yield* Contract.equal(reader.got().toSorted(), payloads([first, other, behind, same]).toSorted(), "what arrived");
     }),
   ),
   Contract.check(

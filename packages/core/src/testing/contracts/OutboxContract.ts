@@ -6,6 +6,7 @@ import { UnitOfWork } from "../../ports/UnitOfWork.ts";
 import * as Contract from "../Contract.ts";
 import { faults } from "./OutboxFaults.ts";
 import { append, drain, freshKey, ids, isPending, UNLIMITED } from "./OutboxFixture.ts";
+import { parking } from "./OutboxParking.ts";
 import * as Samples from "./Samples.ts";
 
 export type Ports = UnitOfWork | Outbox | DocumentStore;
@@ -122,13 +123,14 @@ const ordering: ReadonlyArray<Contract.Case<Ports>> = [
 
 const keeping: ReadonlyArray<Contract.Case<Ports>> = [
   Contract.check(
-    "the backlog counts what is pending and tells the oldest time",
+    "the backlog counts what is pending and tells the time of what was appended first",
     Effect.gen(function* () {
       const key = yield* freshKey();
       const outbox = yield* Outbox;
+      for (const shard of yield* outbox.pendingShards) while ((yield* drain(shard)).length > 0);
       const before = yield* outbox.backlog;
       const ancient = 1_000;
-      yield* append([yield* Samples.message(key, 1, { occurredAt: ancient + 1 }), yield* Samples.message(key, 2, { occurredAt: ancient })]);
+      yield* append([yield* Samples.message(key, 1, { occurredAt: ancient }), yield* Samples.message(key, 2, { occurredAt: ancient - 1 })]);
       const during = yield* outbox.backlog;
       yield* Contract.equal(during.pending - before.pending, 2, "pending");
       yield* Contract.equal(during.oldestAt, ancient, "the oldest time");
@@ -137,25 +139,27 @@ const keeping: ReadonlyArray<Contract.Case<Ports>> = [
     }),
   ),
   Contract.check(
-    "a sweep deletes what was sent before its time, and counts it",
+    "a sweep forgets what is sent and was appended before its time, and counts it",
     Effect.gen(function* () {
       const key = yield* freshKey();
       const outbox = yield* Outbox;
       yield* append(yield* Samples.messages(key, 3));
       yield* drain(Samples.shardOf(key));
-      yield* Contract.equal(yield* outbox.sweep(Samples.PAST), 0, "swept of what was sent in the past");
+      yield* Contract.equal(yield* outbox.sweep(Samples.PAST), 0, "swept of what was appended in the past");
       yield* Contract.isTrue((yield* outbox.sweep(Samples.FUTURE)) >= 3, "the sweep should count what it deleted");
       yield* Contract.equal(yield* outbox.sweep(Samples.FUTURE), 0, "swept by a second sweep");
     }),
   ),
   Contract.check(
-    "a sweep never deletes what is pending or parked",
+    "a sweep never forgets what is pending, parked or held",
     Effect.gen(function* () {
       const key = yield* freshKey();
       const outbox = yield* Outbox;
-      yield* append(yield* Samples.messages(key, 1));
-      yield* outbox.drain(Samples.shardOf(key), UNLIMITED, (batch) => Effect.succeed(batch.map(() => "Refused")));
-      const messages = yield* Samples.messages(key, 1);
+      yield* append(yield* Samples.messages(key, 2));
+      yield* outbox.drain(Samples.shardOf(key), UNLIMITED, (batch) =>
+        Effect.succeed(batch.map((_, index) => (index === 0 ? "Refused" : "Held"))),
+      );
+      const messages = yield* Samples.messages(yield* Samples.neighbour(key), 1);
       yield* append(messages);
       const before = yield* outbox.backlog;
       yield* outbox.sweep(Samples.FUTURE);
@@ -203,4 +207,4 @@ const keeping: ReadonlyArray<Contract.Case<Ports>> = [
   ),
 ];
 
-export const cases: ReadonlyArray<Contract.Case<Ports>> = [...appending, ...ordering, ...faults, ...keeping];
+export const cases: ReadonlyArray<Contract.Case<Ports>> = [...appending, ...ordering, ...faults, ...parking, ...keeping];

@@ -1,6 +1,6 @@
-/** What every `Outbox` has to prove when publishing fails, is refused, or is done twice at once. */
+/** What every `Outbox` has to prove when publishing fails, or is done twice at once. */
 import { Effect, Exit, Fiber } from "effect";
-import { Outbox, OUTBOX_SHARDS, type PublishVerdict } from "../../ports/Outbox.ts";
+import { Outbox, OUTBOX_SHARDS } from "../../ports/Outbox.ts";
 import { BusError } from "../../ports/StoreError.ts";
 import type { UnitOfWork } from "../../ports/UnitOfWork.ts";
 import * as Contract from "../Contract.ts";
@@ -64,25 +64,6 @@ export const faults: ReadonlyArray<Contract.Case<UnitOfWork | Outbox>> = [
       yield* Contract.equal(ids(yield* drain(Samples.shardOf(key))), ids(messages), "handed over again");
     }),
   ),
-  Contract.check(
-    "a refused message is parked, never handed over again, and does not hold up the others",
-    Effect.gen(function* () {
-      const key = yield* freshKey();
-      const outbox = yield* Outbox;
-      const messages = yield* Samples.messages(key, 3);
-      const before = yield* outbox.backlog;
-      yield* append(messages);
-      const refuseSecond = (batch: Messages): Effect.Effect<ReadonlyArray<PublishVerdict>> =>
-        Effect.succeed(batch.map((message) => (message.id === messages[1]?.id ? "Refused" : "Published")));
-      const result = yield* outbox.drain(Samples.shardOf(key), UNLIMITED, refuseSecond);
-      yield* Contract.equal(result, { _tag: "Drained", published: 2, refused: 1 }, "the drain's answer");
-      yield* Contract.equal(yield* drain(Samples.shardOf(key)), [], "handed over again");
-      yield* Contract.isTrue(!(yield* isPending(key)), "a parked message is not pending");
-      const after = yield* outbox.backlog;
-      yield* Contract.equal(after.parked - before.parked, 1, "parked");
-      yield* Contract.equal(after.pending - before.pending, 0, "pending");
-    }),
-  ),
   Contract.checkWithTwoConnections(
     "a shard that is being drained is Busy for others, who are handed nothing; other shards are not",
     Effect.gen(function* () {
@@ -98,7 +79,7 @@ export const faults: ReadonlyArray<Contract.Case<UnitOfWork | Outbox>> = [
       const elsewhere = yield* outbox.drain((Samples.shardOf(key) + 1) % OUTBOX_SHARDS, UNLIMITED, publishAll);
       yield* Contract.equal(elsewhere._tag, "Drained", "a drain of another shard");
       yield* finish.open;
-      yield* Contract.equal(yield* Fiber.join(owner), { _tag: "Drained", published: 1, refused: 0 }, "the owner's answer");
+      yield* Contract.equal(yield* Fiber.join(owner), { _tag: "Drained", published: 1, refused: 0, held: 0 }, "the owner's answer");
       yield* Contract.equal(yield* drain(Samples.shardOf(key)), [], "handed over again");
     }),
   ),
