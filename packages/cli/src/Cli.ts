@@ -10,6 +10,7 @@ import * as DlqCommand from "./DlqCommand.ts";
 import * as MigrateCommand from "./MigrateCommand.ts";
 import * as OrdersCommand from "./OrdersCommand.ts";
 import * as OutboxCommand from "./OutboxCommand.ts";
+import * as TimersCommand from "./TimersCommand.ts";
 import * as TopicsCommand from "./TopicsCommand.ts";
 
 export const command = Command.make("saga").pipe(
@@ -21,6 +22,7 @@ export const command = Command.make("saga").pipe(
     OrdersCommand.command,
     OutboxCommand.command,
     DlqCommand.command,
+    TimersCommand.command,
   ]),
 );
 

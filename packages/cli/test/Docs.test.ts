@@ -29,6 +29,8 @@ describe("docs/cli.md", () => {
       "orders resume",
       "outbox status",
       "dlq list",
+      "timers list",
+      "timers reschedule",
     ];
     for (const command of commands) expect(lines.some((line) => line.startsWith(`saga ${command}`))).toBe(true);
   });
