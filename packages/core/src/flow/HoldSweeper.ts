@@ -23,37 +23,52 @@ export const SWEEP_EVERY_MS = 1_000;
 
 const expired = Metric.counter("saga_stock_holds_expired_total", { description: "Holds whose stock went back", incremental: true });
 
+/** Expires what is due, at most `max`, once; returns the orders whose holds ended. */
+export const sweepAtMost = Effect.fnUntraced(function* (
+  max: number,
+): Effect.fn.Return<ReadonlyArray<OrderId>, StoreError, StockReservation | UnitOfWork | Outbox> {
+  const stock = yield* StockReservation;
+  const due = yield* stock.expired(max);
+  if (due.length === 0) return [];
+  const answers = yield* stock.execute(due.map((orderId) => ({ _tag: "Expire", orderId })));
+  const released = due.filter((_, index) => {
+    const answer = answers[index];
+    return answer !== undefined && Result.isSuccess(answer) && answer.success._tag === "Released" && answer.success.reason === "expired";
+  });
+  if (released.length === 0) return [];
+  const unitOfWork = yield* UnitOfWork;
+  yield* unitOfWork.commit(
+    Effect.gen(function* () {
+      const { now } = yield* Transaction;
+      yield* sendAll(
+        released.map((orderId) => ({
+          cause: { correlationId: orderId, causationId: null, traceparent: null, tracestate: null },
+          drafts: [StockReleased.draft({ orderId, reason: "expired" })],
+        })),
+        now,
+      );
+    }),
+  );
+  yield* Metric.update(expired, released.length);
+  return released;
+});
+
 /** Expires what is due, once; returns the orders whose holds ended. */
-export const sweepOnce: Effect.Effect<ReadonlyArray<OrderId>, StoreError, StockReservation | UnitOfWork | Outbox> = Effect.gen(
-  function* () {
-    const stock = yield* StockReservation;
-    const due = yield* stock.expired(SWEEP_BATCH_MAX);
-    if (due.length === 0) return [];
-    const answers = yield* stock.execute(due.map((orderId) => ({ _tag: "Expire", orderId })));
-    const released = due.filter((_, index) => {
-      const answer = answers[index];
-      return answer !== undefined && Result.isSuccess(answer) && answer.success._tag === "Released" && answer.success.reason === "expired";
-    });
-    if (released.length === 0) return [];
-    const unitOfWork = yield* UnitOfWork;
-    yield* unitOfWork.commit(
-      Effect.gen(function* () {
-        const { now } = yield* Transaction;
-        yield* sendAll(
-          released.map((orderId) => ({
-            cause: { correlationId: orderId, causationId: null, traceparent: null, tracestate: null },
-            drafts: [StockReleased.draft({ orderId, reason: "expired" })],
-          })),
-          now,
-        );
-      }),
-    );
-    yield* Metric.update(expired, released.length);
-    return released;
-  },
+export const sweepOnce: Effect.Effect<ReadonlyArray<OrderId>, StoreError, StockReservation | UnitOfWork | Outbox> = Effect.suspend(() =>
+  sweepAtMost(SWEEP_BATCH_MAX),
 );
 
-export const layer: Layer.Layer<never, never, StockReservation | UnitOfWork | Outbox> = Worker.layer(
-  "HoldSweeper",
-  Effect.flatMap(sweepOnce, (released) => (released.length > 0 ? Effect.void : Effect.sleep(Duration.millis(SWEEP_EVERY_MS)))),
-);
+export interface Options {
+  /** Holds of one pass, at most. */
+  readonly batchMax?: number | undefined;
+}
+
+export const layerWith = ({ batchMax = SWEEP_BATCH_MAX }: Options): Layer.Layer<never, never, StockReservation | UnitOfWork | Outbox> =>
+  Worker.layer(
+    "HoldSweeper",
+    Effect.flatMap(sweepAtMost(batchMax), (released) =>
+      released.length > 0 ? Effect.void : Effect.sleep(Duration.millis(SWEEP_EVERY_MS)),
+    ),
+  );
+
+export const layer: Layer.Layer<never, never, StockReservation | UnitOfWork | Outbox> = layerWith({});

@@ -25,6 +25,8 @@ export interface Options<R> {
   readonly types: ReadonlyArray<Message.AnyType>;
   /** One exit per envelope, in order. A `StoreError` that is not the message's fault makes the whole batch come again. */
   readonly handle: (envelopes: ReadonlyArray<Message.Envelope>) => Effect.Effect<ReadonlyArray<Exit.Exit<unknown, Failure>>, never, R>;
+  /** Messages of one partition handed over at once, at most. */
+  readonly batchMax?: number;
 }
 
 const dead = Metric.counter("saga_dead_letters_total", { description: "Messages put aside", incremental: true });
@@ -71,7 +73,7 @@ export const consume = Effect.fnUntraced(function* <R>(
 ): Effect.fn.Return<never, BusError | StoreError, R | Ports | MessageBus> {
   const bus = yield* MessageBus;
   const topics = [...new Set(options.types.map((type) => type.topic))].toSorted();
-  const subscription: Subscription = { group: options.group, topics, batchMax: CONSUMER_BATCH_MAX };
+  const subscription: Subscription = { group: options.group, topics, batchMax: options.batchMax ?? CONSUMER_BATCH_MAX };
   return yield* bus.consume(subscription, handleBatch(options));
 });
 

@@ -34,14 +34,15 @@ export const into =
       Effect.forEach(exits, (exit, index) => settle(exit, timers[index]), { discard: true }),
     );
 
-/** Hands all due timers of `owner` to `handle`, once; returns how many. */
+/** Hands the due timers of `owner`, at most `batchMax`, to `handle`, once; returns how many. */
 export const pumpOnce = Effect.fnUntraced(function* <R>(
   owner: string,
   handle: Handle<R>,
   leaseMillis: number = LEASE_MS,
+  batchMax: number = PUMP_BATCH_MAX,
 ): Effect.fn.Return<number, StoreError, R | Timers> {
   const timers = yield* Timers;
-  const due = yield* timers.claimDue(owner, PUMP_BATCH_MAX, leaseMillis);
+  const due = yield* timers.claimDue(owner, batchMax, leaseMillis);
   if (due.length > 0) yield* handle(due);
   return due.length;
 });
@@ -51,16 +52,21 @@ export const pass = Effect.fnUntraced(function* <R>(
   owner: string,
   handle: Handle<R>,
   leaseMillis: number = LEASE_MS,
+  batchMax: number = PUMP_BATCH_MAX,
 ): Effect.fn.Return<void, StoreError, R | Timers> {
-  if ((yield* pumpOnce(owner, handle, leaseMillis)) > 0) return;
+  if ((yield* pumpOnce(owner, handle, leaseMillis, batchMax)) > 0) return;
   const timers = yield* Timers;
   const next = yield* timers.nextDueAt(owner);
   const now = yield* Clock.currentTimeMillis;
   yield* Effect.sleep(Duration.millis(next === null ? POLL_MS : Math.min(POLL_MS, Math.max(REST_MIN_MS, next - now))));
 });
 
-export const layer = <R>(owner: string, handle: Handle<R>, leaseMillis: number = LEASE_MS): Layer.Layer<never, never, R | Timers> =>
-  Worker.layer(`TimerPump(${owner})`, pass(owner, handle, leaseMillis));
+export const layer = <R>(
+  owner: string,
+  handle: Handle<R>,
+  leaseMillis: number = LEASE_MS,
+  batchMax: number = PUMP_BATCH_MAX,
+): Layer.Layer<never, never, R | Timers> => Worker.layer(`TimerPump(${owner})`, pass(owner, handle, leaseMillis, batchMax));
 
 const settle = (exit: Exit.Exit<unknown, unknown>, timer: Timer | undefined): Effect.Effect<void, StoreError> => {
   if (Exit.isSuccess(exit)) return Effect.void;

@@ -392,6 +392,6 @@ describe("a mailbox", () => {
         return [yield* Effect.exit(box.submitAll([])), yield* Effect.exit(box.submit(item(1)))];
       }),
     );
-    expect(exits.map(Exit.isSuccess)).toEqual([true, false]);
+    expect(exits.map(({ _tag }) => _tag)).toEqual(["Success", "Failure"]);
   });
 });
