@@ -3,13 +3,14 @@
  * for; `.env.example` holds the same list (a test compares them). An empty variable counts as not set. A bad value is one
  * error that names the variable and says what to do; values of secrets are never repeated.
  */
-import { Effect, Redacted, Result, Schema } from "effect";
+import { Effect, Redacted, Result } from "effect";
+import * as Concurrency from "./Concurrency.ts";
+import { type Environment, list, pattern, reader, secret, ServiceConfigError, valueOf, whole, wrong } from "./Environment.ts";
 import { CALL_TIMEOUT_MAX_MS } from "./PaymentProvider.ts";
+import { type VariableName, variables } from "./Variables.ts";
 
-export class ServiceConfigError extends Schema.TaggedError<ServiceConfigError>()("ServiceConfigError", {
-  variable: Schema.String,
-  message: Schema.String,
-}) {}
+export { type Environment, ServiceConfigError } from "./Environment.ts";
+export { type Variable, type VariableName, variables } from "./Variables.ts";
 
 /** Services with a port of their own. */
 export const ports = {
@@ -52,6 +53,7 @@ export interface ServiceConfig {
   readonly stockEngine: StockEngine;
   readonly http: { readonly host: string; readonly ports: Readonly<Record<ServiceName, number>> };
   readonly roles: ReadonlySet<Role>;
+  readonly concurrency: Concurrency.Concurrency;
   readonly urls: { readonly catalog: string | null; readonly provider: string; readonly webhook: string };
   /** The first signs; all verify. */
   readonly webhookSecrets: ReadonlyArray<Redacted.Redacted>;
@@ -66,61 +68,6 @@ export interface ServiceConfig {
   };
   readonly provider: { readonly settleMillis: number; readonly lateWebhookMillis: number };
 }
-
-export interface Variable {
-  readonly name: string;
-  /** Empty: none. */
-  readonly fallback: string;
-  readonly purpose: string;
-}
-
-export const variables = {
-  SAGA_PG_URL: { fallback: "", purpose: "PostgreSQL 15 or newer, e.g. postgres://user:password@127.0.0.1:5432/saga" },
-  SAGA_REDIS_URL: { fallback: "", purpose: "Redis 7 or newer with maxmemory-policy noeviction, e.g. redis://127.0.0.1:6379" },
-  SAGA_KAFKA_BROKERS: { fallback: "", purpose: "Kafka brokers, comma-separated, e.g. 127.0.0.1:9092" },
-  SAGA_TOPIC_PREFIX: { fallback: "", purpose: "put before every topic and consumer group, e.g. staging." },
-  SAGA_REDIS_PREFIX: { fallback: "", purpose: "put before every Redis key, e.g. staging:" },
-  SAGA_KAFKA_SESSION_MS: {
-    fallback: "10000",
-    purpose: "a consumer that was not heard of for so long is dead, and others take its place; brokers accept 6000 and more",
-  },
-  STOCK_ENGINE: { fallback: "redis", purpose: "where the stock is held: redis (fast, needs Redis) or postgres" },
-  ROLES: { fallback: "web,relay,consumer,worker", purpose: "what a process does, of: web, relay, consumer, worker" },
-  HTTP_HOST: { fallback: "127.0.0.1", purpose: "the address that services listen on" },
-  ORDER_PORT: { fallback: "3000", purpose: "port of the order service" },
-  CHECKOUT_PORT: { fallback: "3001", purpose: "port of the checkout service" },
-  INVENTORY_PORT: { fallback: "3002", purpose: "port of the inventory service" },
-  CATALOG_PORT: { fallback: "3003", purpose: "port of the catalogue" },
-  FULFILLMENT_PORT: { fallback: "3004", purpose: "port of the fulfillment service" },
-  NOTIFICATION_PORT: { fallback: "3005", purpose: "port of the notification service" },
-  PAYMENT_PROVIDER_PORT: { fallback: "3010", purpose: "port of the payment provider (a stub)" },
-  CATALOG_URL: { fallback: "", purpose: "where the order service asks for products; empty: the built-in catalogue" },
-  PAYMENT_PROVIDER_URL: { fallback: "http://127.0.0.1:3010", purpose: "where checkout finds the payment provider" },
-  PAYMENT_WEBHOOK_URL: {
-    fallback: "http://127.0.0.1:3001/api/v1/webhooks/payments",
-    purpose: "where the payment provider tells checkout what happened",
-  },
-  PAYMENT_WEBHOOK_SECRET: {
-    fallback: "development-only-secret",
-    purpose: "signs the webhooks; comma-separated while one rotates, the new one first",
-  },
-  PAYMENT_CALL_TIMEOUT_MS: {
-    fallback: "2000",
-    purpose: "longest time for one call to the provider, at most 30000; a slower one is unknown",
-  },
-  PAYMENT_DEADLINE_MS: { fallback: "6000", purpose: "an authorization or capture that is not known by then is canceled" },
-  ORDER_CANCEL_WINDOW_MS: { fallback: "500", purpose: "how long an order rests in created before checkout picks it up" },
-  CHECKOUT_STEP_TIMEOUT_MS: {
-    fallback: "10000",
-    purpose: "how long inventory and fulfillment may take to answer before they are asked again",
-  },
-  STOCK_HOLD_TTL_MS: { fallback: "600000", purpose: "how long stock is held for an order" },
-  PROVIDER_SETTLE_MS: { fallback: "20", purpose: "the provider: between accepting a capture and its being done" },
-  PROVIDER_LATE_WEBHOOK_MS: { fallback: "2000", purpose: "the provider: how late the webhook of pm_late_capture comes" },
-} as const satisfies Record<string, Omit<Variable, "name">>;
-export type VariableName = keyof typeof variables;
-
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The settings in `environment`, or the first thing that is wrong with it. */
 export const parse = (environment: Environment): Result.Result<ServiceConfig, ServiceConfigError> =>
@@ -164,6 +111,7 @@ export const parse = (environment: Environment): Result.Result<ServiceConfig, Se
         },
       },
       roles: yield* rolesIn(environment),
+      concurrency: yield* Concurrency.parse(environment),
       urls: {
         catalog: yield* url("CATALOG_URL"),
         provider: provider ?? variables.PAYMENT_PROVIDER_URL.fallback,
@@ -194,13 +142,14 @@ export const listenOf = (config: ServiceConfig, service: ServiceName): { readonl
 const HEARTBEATS = 10;
 
 /** How a service reaches Kafka: options of `KafkaBus.layer`. */
-export const kafka = ({ kafkaBrokers, topicPrefix, kafkaSessionMillis }: ServiceConfig, service: ServiceName) =>
+export const kafka = ({ kafkaBrokers, topicPrefix, kafkaSessionMillis, concurrency }: ServiceConfig, service: ServiceName) =>
   Effect.map(need(kafkaBrokers, "SAGA_KAFKA_BROKERS"), (brokers) => ({
     brokers,
     topicPrefix,
     clientId: service,
     sessionTimeoutMillis: kafkaSessionMillis,
     heartbeatMillis: Math.ceil(kafkaSessionMillis / HEARTBEATS),
+    concurrency: concurrency.consumer.partitions,
   }));
 
 /** A value that is needed here; fails with the variable's name if it is not set. */
@@ -211,54 +160,6 @@ export const need = <A>(value: A | null, name: VariableName): Effect.Effect<A, S
 
 /** Milliseconds of the longest time that makes sense here: a day. */
 const DAY_MS = 86_400_000;
-
-const valueOf = (environment: Environment, name: VariableName): string => {
-  const value = environment[name]?.trim() ?? "";
-  return value === "" ? variables[name].fallback : value;
-};
-
-const wrong = (name: VariableName, message: string): Result.Result<never, ServiceConfigError> =>
-  Result.fail(new ServiceConfigError({ variable: name, message: `${name} ${message}` }));
-
-const list = (text: string): ReadonlyArray<string> =>
-  text
-    .split(",")
-    .map((part) => part.trim())
-    .filter((part) => part !== "");
-
-const secret = (value: string | null): Redacted.Redacted | null => (value === null ? null : Redacted.make(value));
-
-/** Reads a URL; null if it is empty. The URL is not repeated: it may hold a password. */
-const reader =
-  (environment: Environment, protocols: ReadonlyArray<string>) =>
-  (name: VariableName): Result.Result<string | null, ServiceConfigError> => {
-    const value = valueOf(environment, name);
-    if (value === "") return Result.succeed(null);
-    return URL.canParse(value) && protocols.includes(new URL(value).protocol)
-      ? Result.succeed(value.replace(/\/+$/, ""))
-      : wrong(name, `is not a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(" or ")}`);
-  };
-
-const whole = (
-  environment: Environment,
-  name: VariableName,
-  minimum: number,
-  maximum: number,
-): Result.Result<number, ServiceConfigError> => {
-  const value = valueOf(environment, name);
-  const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
-  return number >= minimum && number <= maximum
-    ? Result.succeed(number)
-    : wrong(
-        name,
-        `is ${JSON.stringify(value.slice(0, 40))}: set a whole number from ${minimum} to ${maximum}, or remove it for ${variables[name].fallback}`,
-      );
-};
-
-const pattern = (environment: Environment, name: VariableName, form: RegExp, words: string): Result.Result<string, ServiceConfigError> => {
-  const value = valueOf(environment, name);
-  return form.test(value) ? Result.succeed(value) : wrong(name, `is ${JSON.stringify(value.slice(0, 80))}: set ${words}`);
-};
 
 const brokers = (environment: Environment): Result.Result<ReadonlyArray<string> | null, ServiceConfigError> => {
   const found = list(valueOf(environment, "SAGA_KAFKA_BROKERS"));

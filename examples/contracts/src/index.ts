@@ -1,4 +1,6 @@
 /** What the services of the shop agree on: APIs, problems, webhooks, settings, and the ports to the outside. */
+export * as Concurrency from "./Concurrency.ts";
+export * as Connections from "./Connections.ts";
 export * as HttpPaymentProvider from "./HttpPaymentProvider.ts";
 export * as HttpService from "./HttpService.ts";
 export * as Operations from "./Operations.ts";

@@ -59,6 +59,7 @@ describe("ServiceConfig", () => {
       clientId: "order",
       sessionTimeoutMillis: 6_000,
       heartbeatMillis: 600,
+      concurrency: 8,
     });
     assert.isTrue(Exit.isFailure(Effect.runSyncExit(ServiceConfig.kafka(parsed({}), "order"))));
   });
@@ -85,6 +86,16 @@ describe("ServiceConfig", () => {
     ["PAYMENT_DEADLINE_MS", "100", "raise it"],
     ["ORDER_CANCEL_WINDOW_MS", "-1", "whole number"],
     ["STOCK_HOLD_TTL_MS", "0", "from 1"],
+    ["SAGA_PG_POOL_SIZE", "0", "from 1 to 1000, or remove it"],
+    ["MAILBOX_CAPACITY", "0", "from 1 to 1000000, or remove it for 10000"],
+    ["MAILBOX_BATCH_MAX", "many", "from 1 to 10000, or remove it for 256"],
+    ["MAILBOX_IN_FLIGHT", "0", "from 1 to 256, or remove it for 2"],
+    ["RELAY_SHARDS_IN_FLIGHT", "1.5", "from 1 to 256, or remove it for 4"],
+    ["RELAY_BATCH_MAX", "0", "from 1 to 10000, or remove it for 500"],
+    ["CONSUMER_PARTITIONS", "-1", "from 1 to 256, or remove it for 8"],
+    ["CONSUMER_BATCH_MAX", "0", "from 1 to 10000, or remove it for 500"],
+    ["WORKER_TIMERS_MAX", "0", "from 1 to 10000, or remove it for 200"],
+    ["WORKER_HOLDS_MAX", "0", "from 1 to 10000, or remove it for 200"],
   ];
   for (const [variable, value, advice] of bad) {
     it(`names ${variable} when it is ${JSON.stringify(value)}, and says what to do`, () => {
