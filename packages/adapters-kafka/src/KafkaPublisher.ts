@@ -72,7 +72,6 @@ export const make = Effect.fnUntraced(function* (client: Client): Effect.fn.Retu
       };
       return send(open).pipe(Effect.catch(split));
     });
-    });
   return Effect.fnUntraced(
     function* (messages) {
       const items = yield* Effect.forEach(messages, (message, index) => itemOf(client, message, index));
