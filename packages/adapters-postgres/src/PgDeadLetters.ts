@@ -39,7 +39,7 @@ on conflict (consumer, message_id) do nothing`,
 select consumer, message_id, position, problem, detail, attempts, ${PgTime.millis("at")} as at, type, topic, key,
   ${PgTime.millis("occurred_at")} as occurred_at, correlation_id, causation_id, step_key, saga, traceparent, tracestate,
   encode(payload, 'base64') as payload
-from ${tables}dead_letters where consumer = $1 order by ${"dead_letters"}.at, seq limit $2::int`,
+from ${tables}dead_letters d where consumer = $1 order by d.at, seq limit $2::int`,
   remove: `delete from ${tables}dead_letters where consumer = $1 and message_id = any($2::text[])`,
 });
 

@@ -1,44 +1,41 @@
 /**
- * Numbered migrations, plain SQL, up and down, from the folder `migrations/` of this package. Adding one is adding
- * `<number>_<name>.up.sql` and `.down.sql`.
+ * Numbered migrations, plain SQL, up and down: those of this package, and after them those of users' own folders
+ * (`PgMigrationFiles`). Adding one is adding two files (`saga migrate create`).
  *
- * - Run under an advisory lock, all in one transaction: many processes may start at once, and a failure leaves nothing.
+ * - Run under a lock, all in one transaction: many processes may start at once, and a failure leaves nothing (`PgMigrationLock`).
  * - Recorded in `<schema>.saga_migrations` with a checksum: a migration that was applied is never edited. One that differs is refused.
- * - A migration in the database that this package does not know is a newer version's: it is left alone, so old and new
- *   processes can run side by side.
+ * - A migration in the database that this process does not know is a newer version's, or of a folder that was not named: it is
+ *   left alone, so old and new processes can run side by side.
  */
-import { createHash } from "node:crypto";
-import { readdir, readFile } from "node:fs/promises";
-import { Shard, StoreError } from "@org/saga-core";
-import { Duration, Effect, Exit, Layer, Schedule, Schema } from "effect";
+import type { StoreError } from "@org/saga-core";
+import { Duration, Effect, Layer, Schedule } from "effect";
 import { PgClient } from "./PgClient.ts";
 import type { PgSession } from "./PgDriver.ts";
-import * as PgError from "./PgError.ts";
-import { begin } from "./PgUnitOfWork.ts";
+import { isUsersOwn, loadAll, type Migration, type MigrationFolder, PgMigrationError } from "./PgMigrationFiles.ts";
+import { BOOTSTRAP, exclusively, script, statement } from "./PgMigrationLock.ts";
+import * as PgMigrationSql from "./PgMigrationSql.ts";
 
-export interface Migration {
-  /** `0001_initial` */
-  readonly name: string;
-  /** SQL, with `:"schema"` for the schema. */
-  readonly up: string;
-  readonly down: string;
-  /** SHA-256 of `up`. */
-  readonly checksum: string;
+export { create, load, type Migration, type MigrationFolder, PgMigrationError } from "./PgMigrationFiles.ts";
+
+export interface MigrationOptions {
+  /** Folders with migrations of your own. Applied after those of this package, in the order of their numbers. */
+  readonly folders?: ReadonlyArray<MigrationFolder> | undefined;
 }
 
 export type MigrationState = "applied" | "pending" | "changed" | "unknown";
 
 export interface MigrationStatus {
   readonly name: string;
-  /** `changed`: applied with another text. `unknown`: applied by a newer version. */
+  /** `changed`: applied with another text. `unknown`: applied by a newer version, or from a folder that was not named. */
   readonly state: MigrationState;
 }
 
-export class PgMigrationError extends Schema.TaggedError<PgMigrationError>()("PgMigrationError", {
-  problem: Schema.Literals(["Changed", "Unknown", "Unreadable", "Failed"]),
-  migration: Schema.String,
-  message: Schema.String,
-}) {}
+/** What would be done, and the SQL that does it: it runs as it is in psql. Empty where there is nothing to do. */
+export interface MigrationPlan {
+  /** In the order in which they are done. */
+  readonly names: ReadonlyArray<string>;
+  readonly sql: string;
+}
 
 type Failure = StoreError | PgMigrationError;
 
@@ -49,102 +46,89 @@ const WAIT_FOR_SERVER = Duration.seconds(1);
 const isPassing = (error: Failure): boolean => error._tag === "StoreError" && error.isRetryable;
 
 /** Applies what is pending before anything above it is built. Waits for a server that is not there yet. */
-export const layer: Layer.Layer<never, Failure, PgClient> = Layer.effectDiscard(
-  Effect.suspend(() => up()).pipe(
-    Effect.tapError((error) => (isPassing(error) ? Effect.logWarning(`migrations wait: ${error.message}`) : Effect.void)),
-    Effect.retry({ while: isPassing, schedule: Schedule.spaced(WAIT_FOR_SERVER) }),
-  ),
-);
+export const layerWith = (options: MigrationOptions): Layer.Layer<never, Failure, PgClient> =>
+  Layer.effectDiscard(
+    Effect.suspend(() => up(options)).pipe(
+      Effect.tapError((error) => (isPassing(error) ? Effect.logWarning(`migrations wait: ${error.message}`) : Effect.void)),
+      Effect.retry({ while: isPassing, schedule: Schedule.spaced(WAIT_FOR_SERVER) }),
+    ),
+  );
+
+/** The same without migrations of your own. */
+export const layer: Layer.Layer<never, Failure, PgClient> = layerWith({});
 
 /** Applies all pending migrations; their names. */
-export const up: () => Effect.Effect<ReadonlyArray<string>, Failure, PgClient> = Effect.fn("PgMigrations.up")(function* () {
-  const known = yield* load;
-  return yield* exclusively(
-    Effect.fnUntraced(function* (session, client) {
-      const applied = yield* appliedIn(session, client);
-      const pending = yield* pendingOf(known, applied);
-      for (const migration of pending) {
-        yield* script(session, migration.name, inSchema(client, migration.up));
-        yield* statement(session, migration.name, `insert into ${tableOf(client)} (name, checksum) values ($1, $2)`, [
-          migration.name,
-          migration.checksum,
-        ]);
-      }
-      return pending.map((migration) => migration.name);
-    }),
-  );
-});
-
-/** Takes the last `steps` applied migrations back, newest first; their names. Their tables are dropped with what is in them. */
-export const down: (steps?: number) => Effect.Effect<ReadonlyArray<string>, Failure, PgClient> = Effect.fn("PgMigrations.down")(function* (
-  steps = 1,
-) {
-  const known = yield* load;
-  return yield* exclusively(
-    Effect.fnUntraced(function* (session, client) {
-      const applied = yield* appliedIn(session, client);
-      yield* pendingOf(known, applied);
-      const names = [...applied.keys()].toReversed().slice(0, Math.max(steps, 0));
-      for (const name of names) {
-        const migration = known.find((candidate) => candidate.name === name);
-        if (migration === undefined) {
-          return yield* refuse("Unknown", name, "it was applied by a newer version of this package, which knows how to take it back");
+export const up: (options?: MigrationOptions) => Effect.Effect<ReadonlyArray<string>, Failure, PgClient> = Effect.fn("PgMigrations.up")(
+  function* (options = {}) {
+    const known = yield* knownIn(options);
+    return yield* exclusively(
+      Effect.fnUntraced(function* (session, client) {
+        const applied = yield* appliedIn(session, client);
+        const pending = yield* pendingOf(known, applied);
+        for (const migration of pending) {
+          yield* script(session, migration.name, PgMigrationSql.inSchema(client, migration.up));
+          yield* statement(session, migration.name, PgMigrationSql.record(client), [migration.name, migration.checksum]);
         }
-        yield* script(session, name, inSchema(client, migration.down));
-        yield* statement(session, name, `delete from ${tableOf(client)} where name = $1`, [name]);
-      }
-      return names;
-    }),
-  );
-});
-
-/** Every migration that the package or the database knows, in order. */
-export const status: Effect.Effect<ReadonlyArray<MigrationStatus>, Failure, PgClient> = Effect.gen(function* () {
-  const known = yield* load;
-  const applied = yield* appliedNow;
-  const own = known.map((migration): MigrationStatus => ({ name: migration.name, state: stateOf(migration, applied) }));
-  const names = new Set(known.map((migration) => migration.name));
-  const others = [...applied.keys()].filter((name) => !names.has(name)).map((name): MigrationStatus => ({ name, state: "unknown" }));
-  return [...own, ...others].toSorted((left, right) => (left.name < right.name ? -1 : 1));
-});
-
-/** The SQL that `up` would run now. Changes nothing. */
-export const plan: Effect.Effect<string, Failure, PgClient> = Effect.gen(function* () {
-  const client = yield* PgClient;
-  const pending = yield* pendingOf(yield* load, yield* appliedNow);
-  return pending.map((migration) => `-- ${migration.name}\n${inSchema(client, migration.up)}`).join("\n");
-});
-
-const FOLDER = new URL("../migrations/", import.meta.url);
-const UP = /^(\d{4}_[a-z0-9_]+)\.up\.sql$/;
-
-/** All migrations of this package, in order. The same path from the source and from the built package. */
-export const load: Effect.Effect<ReadonlyArray<Migration>, PgMigrationError> = Effect.tryPromise({
-  try: async () => {
-    const names = (await readdir(FOLDER)).flatMap((file) => UP.exec(file)?.[1] ?? []).toSorted();
-    return Promise.all(
-      names.map(async (name): Promise<Migration> => {
-        const text = (way: "up" | "down") => readFile(new URL(`${name}.${way}.sql`, FOLDER), "utf8");
-        const [upText, downText] = await Promise.all([text("up"), text("down")]);
-        // A checkout with other line ends is the same migration.
-        const checksum = createHash("sha256").update(upText.replaceAll("\r\n", "\n")).digest("hex");
-        return { name, up: upText, down: downText, checksum };
+        return pending.map((migration) => migration.name);
       }),
     );
   },
-  catch: () =>
-    new PgMigrationError({ problem: "Unreadable", migration: "", message: "the folder migrations/ of @org/saga-postgres cannot be read" }),
+);
+
+/** Takes the last `steps` applied migrations back, newest first; their names. Their tables are dropped with what is in them. */
+export const down: (steps?: number, options?: MigrationOptions) => Effect.Effect<ReadonlyArray<string>, Failure, PgClient> = Effect.fn(
+  "PgMigrations.down",
+)(function* (steps = 1, options = {}) {
+  const known = yield* knownIn(options);
+  return yield* exclusively(
+    Effect.fnUntraced(function* (session, client) {
+      const applied = yield* appliedIn(session, client);
+      const newest = yield* newestOf(known, applied, steps);
+      for (const migration of newest) {
+        yield* script(session, migration.name, PgMigrationSql.inSchema(client, migration.down));
+        yield* statement(session, migration.name, PgMigrationSql.forget(client), [migration.name]);
+      }
+      return newest.map((migration) => migration.name);
+    }),
+  );
 });
 
-const tableOf = (client: PgClient["Service"]): string => `${client.tables}saga_migrations`;
+/** Every migration that this process or the database knows: the package's, then users' own, then unknown ones. */
+export const status: (options?: MigrationOptions) => Effect.Effect<ReadonlyArray<MigrationStatus>, Failure, PgClient> = Effect.fn(
+  "PgMigrations.status",
+)(function* (options = {}) {
+  const known = yield* knownIn(options);
+  const { applied } = yield* appliedNow;
+  const own = known.map((migration): MigrationStatus => ({ name: migration.name, state: stateOf(migration, applied) }));
+  const names = new Set(known.map((migration) => migration.name));
+  const others = [...applied.keys()].filter((name) => !names.has(name)).map((name): MigrationStatus => ({ name, state: "unknown" }));
+  return [...own, ...others];
+});
 
-/** Schema and prefix put in: tables carry the prefix, and so do indexes, whose names belong to the schema as well. */
-const inSchema = (client: PgClient["Service"], sql: string): string =>
-  sql
-    .replaceAll(/\b(create (?:unique )?index) (?=[a-z])/g, `$1 ${client.prefix}`)
-    .replaceAll(':"schema".', client.tables)
-    .replaceAll(':"schema"', client.quoted);
+/** What `up` would do now. Changes nothing. */
+export const plan: (options?: MigrationOptions) => Effect.Effect<MigrationPlan, Failure, PgClient> = Effect.fn("PgMigrations.plan")(
+  function* (options = {}) {
+    const client = yield* PgClient;
+    const known = yield* knownIn(options);
+    const { applied, hasSchema } = yield* appliedNow;
+    const pending = yield* pendingOf(known, applied);
+    return { names: pending.map((migration) => migration.name), sql: PgMigrationSql.upScript(client, pending, hasSchema) };
+  },
+);
 
+/** What `down` would do now. Changes nothing. */
+export const planDown: (steps?: number, options?: MigrationOptions) => Effect.Effect<MigrationPlan, Failure, PgClient> = Effect.fn(
+  "PgMigrations.planDown",
+)(function* (steps = 1, options = {}) {
+  const client = yield* PgClient;
+  const { applied } = yield* appliedNow;
+  const newest = yield* newestOf(yield* knownIn(options), applied, steps);
+  return { names: newest.map((migration) => migration.name), sql: PgMigrationSql.downScript(client, newest) };
+});
+
+const knownIn = (options: MigrationOptions) => loadAll(options.folders ?? []);
+
+/** Checksums by name, in the order in which they were applied. */
 type Applied = ReadonlyMap<string, string>;
 
 const stateOf = (migration: Migration, applied: Applied): MigrationState => {
@@ -164,6 +148,28 @@ const pendingOf = Effect.fnUntraced(function* (
   return known.filter((migration) => stateOf(migration, applied) === "pending");
 });
 
+/** The last `steps` that were applied, newest first. */
+const newestOf = Effect.fnUntraced(function* (
+  known: ReadonlyArray<Migration>,
+  applied: Applied,
+  steps: number,
+): Effect.fn.Return<ReadonlyArray<Migration>, PgMigrationError> {
+  yield* pendingOf(known, applied);
+  const byName = new Map(known.map((migration) => [migration.name, migration]));
+  const names = [...applied.keys()].toReversed().slice(0, Math.max(steps, 0));
+  return yield* Effect.forEach(names, (name) => {
+    const migration = byName.get(name);
+    if (migration !== undefined) return Effect.succeed(migration);
+    return refuse(
+      "Unknown",
+      name,
+      isUsersOwn(name)
+        ? "it is one of your own: name its folder (--dir on the command line) to take it back"
+        : "it was applied by a newer version of this package, which knows how to take it back",
+    );
+  });
+});
+
 const refuse = (problem: PgMigrationError["problem"], migration: string, why: string): Effect.Effect<never, PgMigrationError> =>
   Effect.fail(new PgMigrationError({ problem, migration, message: `migration ${migration}: ${why}` }));
 
@@ -172,20 +178,23 @@ interface AppliedRow {
   readonly checksum: string;
 }
 
-const readApplied = (client: PgClient["Service"]): string => `select name, checksum from ${tableOf(client)} order by name`;
+const appliedOf = (rows: ReadonlyArray<AppliedRow>): Applied => new Map(rows.map((row) => [row.name, row.checksum]));
+
+const OPERATION = "PgMigrations.status";
 
 /** What is applied, as seen from outside. Nothing, where there is no schema yet. */
-const appliedNow: Effect.Effect<Applied, StoreError, PgClient> = Effect.gen(function* () {
+const appliedNow = Effect.gen(function* () {
   const client = yield* PgClient;
-  const exists = yield* client.query<{ readonly exists: boolean }>("PgMigrations.status", "select to_regclass($1) is not null as exists", [
-    tableOf(client),
-  ]);
-  if (exists.rows[0]?.exists !== true) return new Map();
-  const { rows } = yield* client.query<AppliedRow>("PgMigrations.status", readApplied(client));
-  return new Map(rows.map((row) => [row.name, row.checksum]));
+  const found = yield* client.query<{ readonly has_schema: boolean; readonly has_table: boolean }>(
+    OPERATION,
+    "select to_regnamespace($1) is not null as has_schema, to_regclass($2) is not null as has_table",
+    [client.quoted, PgMigrationSql.table(client)],
+  );
+  const hasSchema = found.rows[0]?.has_schema === true;
+  if (found.rows[0]?.has_table !== true) return { hasSchema, applied: appliedOf([]) };
+  const { rows } = yield* client.query<AppliedRow>(OPERATION, PgMigrationSql.readApplied(client));
+  return { hasSchema, applied: appliedOf(rows) };
 });
-
-const BOOTSTRAP = "saga_migrations";
 
 /** The same inside the transaction; makes schema and table where they are missing. */
 const appliedIn = Effect.fnUntraced(function* (session: PgSession, client: PgClient["Service"]): Effect.fn.Return<Applied, Failure> {
@@ -193,62 +202,8 @@ const appliedIn = Effect.fnUntraced(function* (session: PgSession, client: PgCli
   const schema = yield* statement<{ readonly exists: boolean }>(session, BOOTSTRAP, "select to_regnamespace($1) is not null as exists", [
     client.quoted,
   ]);
-  if (schema.rows[0]?.exists !== true) yield* script(session, BOOTSTRAP, `create schema ${client.quoted}`);
-  yield* script(
-    session,
-    BOOTSTRAP,
-    `create table if not exists ${tableOf(client)} (name text primary key, checksum text not null, applied_at timestamptz not null default now())`,
-  );
-  const { rows } = yield* statement<AppliedRow>(session, BOOTSTRAP, readApplied(client));
-  return new Map(rows.map((row) => [row.name, row.checksum]));
+  if (schema.rows[0]?.exists !== true) yield* script(session, BOOTSTRAP, PgMigrationSql.createSchema(client));
+  yield* script(session, BOOTSTRAP, PgMigrationSql.createTable(client));
+  const { rows } = yield* statement<AppliedRow>(session, BOOTSTRAP, PgMigrationSql.readApplied(client));
+  return appliedOf(rows);
 });
-
-/** One process at a time, one transaction. */
-const exclusively = <A>(
-  body: (session: PgSession, client: PgClient["Service"]) => Effect.Effect<A, Failure>,
-): Effect.Effect<A, Failure, PgClient> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function* () {
-      const client = yield* PgClient;
-      const session = yield* begin(client.driver, "PgMigrations", restore);
-      const exit = yield* Effect.exit(
-        Effect.gen(function* () {
-          // Another process may take its time, and so may a migration.
-          yield* script(
-            session,
-            BOOTSTRAP,
-            "set local lock_timeout = 0; set local statement_timeout = 0; set local client_min_messages = warning",
-          );
-          yield* statement(session, BOOTSTRAP, "select pg_advisory_xact_lock($1::int, 0)", [
-            Shard.fnv1a(`saga-migrations:${client.schema}`) | 0,
-          ]);
-          return yield* body(session, client);
-        }),
-      );
-      if (Exit.isFailure(exit)) {
-        yield* Effect.promise(() => session.rollback());
-        return yield* exit;
-      }
-      yield* attempt("commit", () => session.commit());
-      return exit.value;
-    }),
-  );
-
-const script = (session: PgSession, migration: string, text: string): Effect.Effect<void, Failure> =>
-  attempt(migration, () => session.script(text));
-
-const statement = <Row extends object>(session: PgSession, migration: string, text: string, values: ReadonlyArray<string | number> = []) =>
-  attempt(migration, () => session.query<Row>(text, values));
-
-/** Retried is what may pass by itself. The server's text may be shown here: migrations have no values. */
-const attempt = <A>(migration: string, run: () => Promise<A>): Effect.Effect<A, Failure> =>
-  Effect.tryPromise({
-    try: run,
-    catch: (cause) => {
-      const error = PgError.classify("PgMigrations.up", "statement", cause);
-      // Missing rights or relations are retried elsewhere: here they are the migration's own fault.
-      if (error.isRetryable && PgError.sqlstateOf(cause)?.startsWith("42") !== true) return error;
-      const detail = cause instanceof Error ? cause.message : error.message;
-      return new PgMigrationError({ problem: "Failed", migration, message: `migration ${migration}: ${detail}` });
-    },
-  });

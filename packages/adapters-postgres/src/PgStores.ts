@@ -36,7 +36,18 @@ import * as PgSagaStore from "./PgSagaStore.ts";
 import * as PgTimers from "./PgTimers.ts";
 import * as PgUnitOfWork from "./PgUnitOfWork.ts";
 
-export type PgStores = UnitOfWork | OrderStore | SagaStore | DocumentStore | Outbox | Inbox | InboxQueue | Timers | DeadLetters | IdempotencyKeys | Lock;
+export type PgStores =
+  | UnitOfWork
+  | OrderStore
+  | SagaStore
+  | DocumentStore
+  | Outbox
+  | Inbox
+  | InboxQueue
+  | Timers
+  | DeadLetters
+  | IdempotencyKeys
+  | Lock;
 
 /** The stores on a client; the schema has to be migrated. */
 export const layerClient: Layer.Layer<PgStores, never, PgClient.PgClient> = Layer.mergeAll(
@@ -53,17 +64,23 @@ export const layerClient: Layer.Layer<PgStores, never, PgClient.PgClient> = Laye
   PgLock.layer,
 );
 
+export interface PgStoresOptions extends PgOptions {
+  /** Folders with migrations of your own: applied at start, after those of this package. */
+  readonly migrations?: ReadonlyArray<PgMigrations.MigrationFolder> | undefined;
+}
+
 /** The stores in a schema of a PostgreSQL server. Waits for the server, then migrates, then is there. */
-export const layer = (options: PgOptions): Layer.Layer<PgStores | PgClient.PgClient, StoreError | PgMigrations.PgMigrationError> =>
-  migrated(PgClient.layer(options));
+export const layer = (options: PgStoresOptions): Layer.Layer<PgStores | PgClient.PgClient, StoreError | PgMigrations.PgMigrationError> =>
+  migrated(PgClient.layer(options), options.migrations);
 
 /** The stores in a schema of an embedded database. */
 export const layerPglite = (
   instance: PGlite,
   schema?: string,
   tablePrefix?: string,
+  migrations?: ReadonlyArray<PgMigrations.MigrationFolder>,
 ): Layer.Layer<PgStores | PgClient.PgClient, StoreError | PgMigrations.PgMigrationError> =>
-  migrated(PgClient.layerPglite(instance, schema, tablePrefix));
+  migrated(PgClient.layerPglite(instance, schema, tablePrefix), migrations);
 
-const migrated = (client: Layer.Layer<PgClient.PgClient, StoreError>) =>
-  layerClient.pipe(Layer.provide(PgMigrations.layer), Layer.provideMerge(client));
+const migrated = (client: Layer.Layer<PgClient.PgClient, StoreError>, folders: ReadonlyArray<PgMigrations.MigrationFolder> | undefined) =>
+  layerClient.pipe(Layer.provide(PgMigrations.layerWith({ folders })), Layer.provideMerge(client));

@@ -75,12 +75,13 @@ const configure =
     client.query(settingsOf(config));
 
 /**
- * - A plan that was cached while a table was empty stays a sequential scan (measured: a sixth of the rate), so none is cached.
+ * - Every statement here finds its rows by an index. A plan that was made while a table was small would scan it, and be cached,
+ *   or be made anew each time: 97 µs an order fell to 27 µs (measured, batches of 256, 15,000 orders).
  * - The statements rely on the lock semantics of READ COMMITTED: a statement sees what was committed before it began.
  */
 const settingsOf = (config: PgConfig): string =>
   [
-    "set plan_cache_mode = force_custom_plan",
+    "set enable_seqscan = off",
     "set default_transaction_isolation = 'read committed'",
     `set statement_timeout = ${Duration.toMillis(config.statementTimeout)}`,
     `set lock_timeout = ${Duration.toMillis(config.lockTimeout)}`,

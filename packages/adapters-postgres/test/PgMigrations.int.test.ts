@@ -35,7 +35,7 @@ describe.runIf(server !== null)("migrations on a server", () => {
     const names = (await Effect.runPromise(PgMigrations.load)).map((migration) => migration.name);
     expect(applied.filter((list) => JSON.stringify(list) === JSON.stringify(names))).toHaveLength(1);
     expect(applied.filter((list) => JSON.stringify(list) === "[]")).toHaveLength(PROCESSES - 1);
-    expect((await inSchema("crowd", PgMigrations.status)).every(({ state }) => state === "applied")).toBe(true);
+    expect((await inSchema("crowd", PgMigrations.status())).every(({ state }) => state === "applied")).toBe(true);
   });
 
   it("make the golden schema, as the embedded database does", async () => {

@@ -56,14 +56,14 @@ describe("PgMigrations", () => {
     const schema = fresh();
     await inSchema(schema, PgMigrations.up());
     expect(await inSchema(schema, PgMigrations.up())).toEqual([]);
-    expect(await inSchema(schema, PgMigrations.plan)).toBe("");
+    expect(await inSchema(schema, PgMigrations.plan())).toEqual({ names: [], sql: "" });
   });
 
   it("go down one at a time, and no further than to nothing", async () => {
     const schema = fresh();
     await inSchema(schema, PgMigrations.up());
     expect(await inSchema(schema, PgMigrations.down())).toEqual(NAMES.slice(-1));
-    expect(await inSchema(schema, PgMigrations.status)).toContainEqual({ name: NAMES.at(-1), state: "pending" });
+    expect(await inSchema(schema, PgMigrations.status())).toContainEqual({ name: NAMES.at(-1), state: "pending" });
     expect(await inSchema(schema, PgMigrations.down(0))).toEqual([]);
     expect(await inSchema(schema, PgMigrations.down(100))).toEqual(NAMES.slice(0, -1).toReversed());
     expect(await inSchema(schema, PgMigrations.down())).toEqual([]);
@@ -71,18 +71,19 @@ describe("PgMigrations", () => {
 
   it("tell their status, also where there is no schema yet, and change nothing by it", async () => {
     const schema = fresh();
-    expect(await inSchema(schema, PgMigrations.status)).toEqual(NAMES.map((name) => ({ name, state: "pending" })));
+    expect(await inSchema(schema, PgMigrations.status())).toEqual(NAMES.map((name) => ({ name, state: "pending" })));
     expect(await tablesOf(schema)).toEqual([]);
     await inSchema(schema, PgMigrations.up());
-    expect(await inSchema(schema, PgMigrations.status)).toEqual(NAMES.map((name) => ({ name, state: "applied" })));
+    expect(await inSchema(schema, PgMigrations.status())).toEqual(NAMES.map((name) => ({ name, state: "applied" })));
   });
 
   it("a plan is the SQL that would run, in the schema of the service", async () => {
     const schema = fresh();
-    const plan = await inSchema(schema, PgMigrations.plan);
-    expect(plan).toContain("-- 0001_initial");
-    expect(plan).toContain(`create table "${schema}".orders`);
-    expect(plan).not.toContain(':"schema".');
+    const plan = await inSchema(schema, PgMigrations.plan());
+    expect(plan.names).toEqual(NAMES);
+    expect(plan.sql).toContain("-- 0001_initial");
+    expect(plan.sql).toContain(`create table "${schema}".orders`);
+    expect(plan.sql).not.toContain(':"schema".');
     expect(await tablesOf(schema)).toEqual([]);
   });
 
@@ -90,8 +91,8 @@ describe("PgMigrations", () => {
     const schema = fresh();
     await inSchema(schema, PgMigrations.up());
     await instance.query(`update "${schema}".saga_migrations set checksum = 'edited' where name = '0001_initial'`);
-    expect(await inSchema(schema, PgMigrations.status)).toContainEqual({ name: "0001_initial", state: "changed" });
-    for (const way of [Effect.asVoid(PgMigrations.up()), Effect.asVoid(PgMigrations.down()), Effect.asVoid(PgMigrations.plan)]) {
+    expect(await inSchema(schema, PgMigrations.status())).toContainEqual({ name: "0001_initial", state: "changed" });
+    for (const way of [Effect.asVoid(PgMigrations.up()), Effect.asVoid(PgMigrations.down()), Effect.asVoid(PgMigrations.plan())]) {
       const error = await refusal(schema, way);
       expect(error).toMatchObject({ _tag: "PgMigrationError", problem: "Changed", migration: "0001_initial" });
       expect(error.message).toMatch(/0001_initial.*immutable/);
@@ -103,7 +104,7 @@ describe("PgMigrations", () => {
     await inSchema(schema, PgMigrations.up());
     await instance.query(`insert into "${schema}".saga_migrations (name, checksum) values ('9999_future', 'x')`);
     expect(await inSchema(schema, PgMigrations.up())).toEqual([]);
-    expect(await inSchema(schema, PgMigrations.status)).toContainEqual({ name: "9999_future", state: "unknown" });
+    expect(await inSchema(schema, PgMigrations.status())).toContainEqual({ name: "9999_future", state: "unknown" });
     expect(await refusal(schema, PgMigrations.down())).toMatchObject({ problem: "Unknown", migration: "9999_future" });
   });
 

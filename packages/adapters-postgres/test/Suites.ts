@@ -32,13 +32,9 @@ const suites: ReadonlyArray<readonly [string, ReadonlyArray<Contract.Case<PgStor
   ["PgLock", LockContract.cases],
 ];
 
-/** Runs every case of all stores, or of those that are named. A database with one connection leaves out those that need two. */
-export const run = (
-  connections: "one" | "many",
-  execute: (example: Effect.Effect<void, unknown, PgStores>) => Promise<void>,
-  only: ReadonlyArray<string> = suites.map(([name]) => name),
-): void => {
-  for (const [name, cases] of suites.filter(([name]) => only.includes(name))) {
+/** Runs every case. A database with one connection leaves out those that need two. */
+export const run = (connections: "one" | "many", execute: (example: Effect.Effect<void, unknown, PgStores>) => Promise<void>): void => {
+  for (const [name, cases] of suites) {
     describe(name, () => {
       for (const example of cases) {
         it.skipIf(connections === "one" && example.needs === "twoConnections")(example.name, () =>

@@ -7,6 +7,7 @@ import { CliConfig, CliError, CliOutput, Command, GlobalFlag, TerminalCapabiliti
 import * as CliFailure from "./CliFailure.ts";
 import * as DiagramCommand from "./DiagramCommand.ts";
 import * as DlqCommand from "./DlqCommand.ts";
+import * as Flags from "./Flags.ts";
 import * as MigrateCommand from "./MigrateCommand.ts";
 import * as OrdersCommand from "./OrdersCommand.ts";
 import * as OutboxCommand from "./OutboxCommand.ts";
@@ -24,6 +25,7 @@ export const command = Command.make("saga").pipe(
     DlqCommand.command,
     TimersCommand.command,
   ]),
+  Command.withGlobalFlags([Flags.tablePrefix]),
 );
 
 /** Runs one command line (without `node` and the script). */

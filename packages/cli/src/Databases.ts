@@ -6,30 +6,35 @@
  */
 import type { StoreError } from "@org/saga-core";
 import { PgClient, PgConfig, type PgMigrations } from "@org/saga-postgres";
-import { Config, Context, Effect, Layer, Schema } from "effect";
+import { Config, Context, Effect, Layer, Option, Schema } from "effect";
 import * as CliFailure from "./CliFailure.ts";
+import * as Flags from "./Flags.ts";
 
 export class Databases extends Context.Service<
   Databases,
   {
     /** A client of one schema. Connects with the first statement. */
-    readonly client: (schema: string) => Effect.Effect<Layer.Layer<PgClient.PgClient, StoreError>, CliFailure.CliFailure>;
+    readonly client: (
+      schema: string,
+      tablePrefix: string,
+    ) => Effect.Effect<Layer.Layer<PgClient.PgClient, StoreError>, CliFailure.CliFailure>;
   }
 >()("@org/saga-cli/Databases") {}
 
-/** One command, one statement at a time. */
-const POOL_SIZE = 1;
+/** One command, one statement at a time; a second connection sees what a migration waits for. */
+const POOL_SIZE = 2;
 
 const URL_VARIABLE = "SAGA_PG_URL";
 const SCHEMA_VARIABLE = "SAGA_PG_SCHEMA";
+const PREFIX_VARIABLE = "SAGA_PG_TABLE_PREFIX";
 
 /** From `SAGA_PG_URL`, read when a command needs it. */
 export const layer: Layer.Layer<Databases> = Layer.succeed(Databases, {
-  client: Effect.fnUntraced(function* (schema: string) {
+  client: Effect.fnUntraced(function* (schema: string, tablePrefix: string) {
     const url = yield* Config.Redacted(URL_VARIABLE).pipe(
       Effect.mapError(() => CliFailure.usage(`${URL_VARIABLE} is not set: postgres://user:password@host:port/database`)),
     );
-    const options = { url, schema, poolSize: POOL_SIZE, applicationName: "saga" };
+    const options = { url, schema, tablePrefix, poolSize: POOL_SIZE, applicationName: "saga" };
     const problem = PgConfig.problemOf(PgConfig.make(options));
     if (problem !== null) return yield* CliFailure.usage(`${URL_VARIABLE}: ${problem}`);
     return PgClient.layer(options);
@@ -40,10 +45,21 @@ export const layer: Layer.Layer<Databases> = Layer.succeed(Databases, {
 export const within = Effect.fnUntraced(function* <A, E extends StoreError | PgMigrations.PgMigrationError, R>(
   schema: string,
   body: Effect.Effect<A, E, R>,
-): Effect.fn.Return<A, CliFailure.CliFailure, Exclude<R, PgClient.PgClient> | Databases> {
+): Effect.fn.Return<A, CliFailure.CliFailure, Exclude<R, PgClient.PgClient> | Databases | TablePrefix> {
   const { client } = yield* Databases;
-  const layer = yield* client(schema);
+  const layer = yield* client(schema, yield* tablePrefix);
   return yield* body.pipe(Effect.provide(layer), Effect.mapError(CliFailure.ofStore(where(schema))));
+});
+
+type TablePrefix = Effect.Services<typeof Flags.tablePrefix>;
+
+/** That of the flag, else of `SAGA_PG_TABLE_PREFIX`, else none. */
+const tablePrefix: Effect.Effect<string, CliFailure.CliFailure, TablePrefix> = Effect.gen(function* () {
+  const flag = yield* Flags.tablePrefix;
+  if (Option.isSome(flag)) return flag.value;
+  const prefix = yield* Config.String(PREFIX_VARIABLE).pipe(Config.withDefault(PgConfig.DEFAULT_TABLE_PREFIX), Effect.orDie);
+  const problem = PgConfig.nameProblem(PgConfig.DEFAULT_SCHEMA, prefix);
+  return problem === null ? prefix : yield* CliFailure.usage(`${PREFIX_VARIABLE}: ${problem}`);
 });
 
 /** For messages. */

@@ -1,6 +1,6 @@
 /** The flags that several commands share, under one name and one meaning. */
 import { PgConfig } from "@org/saga-postgres";
-import { Flag } from "effect/cli";
+import { Flag, GlobalFlag } from "effect/cli";
 
 export const json = Flag.Boolean("json").pipe(Flag.withDescription("Print one JSON document on stdout"), Flag.withDefault(false));
 
@@ -15,5 +15,21 @@ export const schemas = Flag.String("schema").pipe(
   ),
   Flag.withMetavar("name"),
   Flag.withSchema(PgConfig.SchemaName),
+  Flag.atLeast(0),
+);
+
+/** Of every command that opens a database: `Databases.within` reads it. */
+export const tablePrefix = GlobalFlag.Setting("table-prefix")({
+  flag: Flag.String("table-prefix").pipe(
+    Flag.withDescription("Stands before the names of the services' tables. Default: $SAGA_PG_TABLE_PREFIX, else none"),
+    Flag.withMetavar("prefix"),
+    Flag.withSchema(PgConfig.TablePrefix),
+    Flag.optional,
+  ),
+});
+
+export const folders = Flag.String("dir").pipe(
+  Flag.withDescription("Folder with migrations of your own; repeatable. They come after the library's"),
+  Flag.withMetavar("folder"),
   Flag.atLeast(0),
 );

@@ -66,7 +66,7 @@ const SNAPSHOTS = fileURLToPath(new URL("../../../.cache/pglite", import.meta.ur
 export interface Shell {
   readonly run: (args: ReadonlyArray<string>, env?: Readonly<Record<string, string>>) => Promise<Ran>;
   /** The client of a schema of the same database. */
-  readonly client: (schema: string) => ReturnType<typeof PgClient.layerPglite>;
+  readonly client: (schema: string, tablePrefix?: string) => ReturnType<typeof PgClient.layerPglite>;
   readonly close: () => Promise<void>;
 }
 
@@ -74,8 +74,10 @@ export interface Shell {
 export const open = async (): Promise<Shell> => {
   const scope = Scope.makeUnsafe();
   const instance = await Effect.runPromise(Scope.provide(PgliteInstance.open({ snapshots: SNAPSHOTS }), scope));
-  const client = (schema: string) => PgClient.layerPglite(instance, schema);
-  const databases = Layer.succeed(Databases.Databases, { client: (schema: string) => Effect.succeed(client(schema)) });
+  const client = (schema: string, tablePrefix?: string) => PgClient.layerPglite(instance, schema, tablePrefix);
+  const databases = Layer.succeed(Databases.Databases, {
+    client: (schema: string, tablePrefix: string) => Effect.succeed(client(schema, tablePrefix)),
+  });
   const services = Layer.merge(databases, memoryBrokers(new Set()));
   return {
     run: (args, env) => runWith(services, args, env),

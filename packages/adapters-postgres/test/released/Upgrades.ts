@@ -34,7 +34,7 @@ export const run = (target: () => Target): void => {
 
     const restored = async (): Promise<ReadonlyArray<string>> => {
       await target().execute(await Release.read(version, Release.DUMP));
-      const states = await use(PgMigrations.status);
+      const states = await use(PgMigrations.status());
       return states.filter(({ state }) => state === "applied").map(({ name }) => name);
     };
 
