@@ -1,7 +1,7 @@
 /** The checkout service as a whole, as its settings want it, on whatever stores, bus and payment provider it is given. */
 import { Effect, Layer } from "effect";
 import type { HttpServer, HttpServerError } from "effect/http";
-import { HttpService, type Operations, type PaymentProvider, type ServiceConfig } from "@example/contracts";
+import { type Connections, HttpService, type Operations, type PaymentProvider, type ServiceConfig } from "@example/contracts";
 import { type CommandHandler, type DeadLetters, type DocumentStore, type MessageBus, Outbox } from "@org/saga-core";
 import * as CheckoutService from "./CheckoutService.ts";
 import type * as CheckoutSettings from "./CheckoutSettings.ts";
@@ -10,7 +10,10 @@ import * as PaymentWebhook from "./PaymentWebhook.ts";
 /** Its PostgreSQL schema. */
 export const SCHEMA = "checkout";
 
-export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles" | "payment" | "webhookSecrets">;
+/** What of it holds connections: batches of its mailbox, balance checks; the timers and the retention. */
+export const SHAPE: Connections.Shape = { mailbox: true, responds: true, ledger: false, loops: 2 };
+
+export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles" | "concurrency" | "payment" | "webhookSecrets">;
 
 /** Between the longest call and the moment it counts as lost, in milliseconds: a commit or two. */
 const LEASE_MARGIN_MS = 3_000;
@@ -33,6 +36,10 @@ const web = (settings: Settings) =>
 export type Ports = CommandHandler.Ports | DocumentStore | DeadLetters | MessageBus | PaymentProvider;
 
 export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
-  Layer.merge(web(settings), CheckoutService.roles([...settings.roles].filter((role) => role !== "web"))).pipe(
-    Layer.provide(CheckoutService.layer(paymentSettings(settings))),
-  );
+  Layer.merge(
+    web(settings),
+    CheckoutService.roles(
+      [...settings.roles].filter((role) => role !== "web"),
+      settings.concurrency,
+    ),
+  ).pipe(Layer.provide(CheckoutService.layer(paymentSettings(settings), settings.concurrency.mailbox)));

@@ -20,6 +20,7 @@ import {
   MessageConsumer,
   OrderId,
   type Outbox,
+  OutboxMonitor,
   OutboxRelay,
   Retention,
   type Timer,
@@ -28,7 +29,7 @@ import {
   type Timestamp,
   type UnitOfWork,
 } from "@org/saga-core";
-import type { PaymentProvider } from "@example/contracts";
+import { Concurrency, type PaymentProvider } from "@example/contracts";
 import * as BalanceCheck from "./BalanceCheck.ts";
 import * as CheckoutSettings from "./CheckoutSettings.ts";
 import * as Payment from "./Payment.ts";
@@ -83,6 +84,7 @@ const dueAfter = (before: Payment.Payment, { seq, work, terms }: Payment.Payment
 
 export const layer = (
   settings: Partial<CheckoutSettings.Settings> = {},
+  bounds: Partial<Concurrency.Concurrency["mailbox"]> = {},
 ): Layer.Layer<Payments, never, CommandHandler.Ports | DocumentStore> =>
   Layer.effect(
     Payments,
@@ -92,6 +94,7 @@ export const layer = (
         name: NAME,
         key: Aggregate.keyOf,
         run: CommandHandler.runBatch(aggregate(all)),
+        ...bounds,
       });
       return { mailbox, settings: all };
     }),
@@ -117,11 +120,14 @@ const put = <V>(map: Map<Message.Envelope, V>, key: Message.Envelope | undefined
 };
 
 /** Reads what it is asked. */
-export const consumer: Layer.Layer<never, never, Payments | PaymentProvider | UnitOfWork | Inbox | Outbox | DeadLetters | MessageBus> =
+export const consumer = (
+  concurrency: Concurrency.Concurrency,
+): Layer.Layer<never, never, Payments | PaymentProvider | UnitOfWork | Inbox | Outbox | DeadLetters | MessageBus> =>
   MessageConsumer.layer({
     group: NAME,
     catalogue: M.catalogue,
     types: [M.CheckBalance, M.AuthorizePayment, M.CapturePayment, M.VoidPayment, M.RefundPayment],
+    batchMax: concurrency.consumer.batchMax,
     handle,
   });
 
@@ -144,34 +150,37 @@ export const work = Effect.fn("CheckoutService.work")(function* (timer: Timer) {
  * been handed over. Without one it waits, and claims nothing more: or a slow provider would be met by ever more waiting
  * calls, each timer anew after its lease. What fails on the way is asked again when its timer comes back.
  */
-const pump: Layer.Layer<never, never, Payments | PaymentProvider | Timers> = Layer.unwrap(
-  Effect.gen(function* () {
-    const { settings } = yield* Payments;
-    const permits = yield* Semaphore.make(settings.callsMax);
-    const scope = yield* Effect.scope;
-    const call = (timer: Timer) =>
-      work(timer).pipe(
-        Effect.catch((error) => Effect.logWarning(`payment of order ${timer.key}: ${error.message}; its timer comes again`)),
-        Effect.ensuring(permits.release(1)),
-        Effect.forkIn(scope),
-      );
-    return TimerPump.layer(NAME, (timers) =>
-      Effect.forEach(timers, (timer) => Effect.uninterruptibleMask((restore) => Effect.andThen(restore(permits.take(1)), call(timer))), {
-        discard: true,
-      }),
-    );
-  }),
-);
+const pump = (atMost: number): Layer.Layer<never, never, Payments | PaymentProvider | Timers> =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const { settings } = yield* Payments;
+      const permits = yield* Semaphore.make(settings.callsMax);
+      const scope = yield* Effect.scope;
+      const call = (timer: Timer) =>
+        work(timer).pipe(
+          Effect.catch((error) => Effect.logWarning(`payment of order ${timer.key}: ${error.message}; its timer comes again`)),
+          Effect.ensuring(permits.release(1)),
+          Effect.forkIn(scope),
+        );
+      const callAll: TimerPump.Handle<Payments | PaymentProvider> = (timers) =>
+        Effect.forEach(timers, (timer) => Effect.uninterruptibleMask((restore) => Effect.andThen(restore(permits.take(1)), call(timer))), {
+          discard: true,
+        });
+      return TimerPump.layer(NAME, callAll, TimerPump.LEASE_MS, atMost);
+    }),
+  );
 
 /** Publishes what it decided. */
-export const relay = OutboxRelay.layer;
+export const relay = (concurrency: Concurrency.Concurrency) =>
+  Layer.merge(OutboxRelay.layerWith(concurrency.relay), OutboxMonitor.layer("checkout"));
 
 /** Calls the provider, and forgets what is old. */
-export const worker = Layer.merge(pump, Retention.layer);
+export const worker = (concurrency: Concurrency.Concurrency) => Layer.merge(pump(concurrency.worker.timersMax), Retention.layer);
 
 export type Role = "relay" | "consumer" | "worker";
 
 const byRole = { relay, consumer, worker };
 
 /** The background work of a process with these roles. */
-export const roles = (names: ReadonlyArray<Role>) => Layer.mergeAll(Layer.empty, ...names.map((name) => byRole[name]));
+export const roles = (names: ReadonlyArray<Role>, concurrency: Concurrency.Concurrency = Concurrency.defaults) =>
+  Layer.mergeAll(Layer.empty, ...names.map((name) => byRole[name](concurrency)));

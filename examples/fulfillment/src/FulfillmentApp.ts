@@ -1,14 +1,17 @@
 /** The fulfillment service as a whole, as its settings want it, on whatever stores and bus it is given. */
 import { Effect, Layer } from "effect";
 import type { HttpServer, HttpServerError } from "effect/http";
-import { HttpService, type Operations, type ServiceConfig } from "@example/contracts";
+import { type Connections, HttpService, type Operations, type ServiceConfig } from "@example/contracts";
 import { type CommandHandler, type DeadLetters, type DocumentStore, type MessageBus, Outbox } from "@org/saga-core";
 import * as FulfillmentService from "./FulfillmentService.ts";
 
 /** Its PostgreSQL schema. */
 export const SCHEMA = "fulfillment";
 
-export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles">;
+/** What of it holds connections: batches of its mailbox; the timers and the retention. */
+export const SHAPE: Connections.Shape = { mailbox: true, responds: false, ledger: false, loops: 2 };
+
+export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles" | "concurrency">;
 
 const web = (settings: Settings) =>
   Layer.unwrap(
@@ -22,6 +25,10 @@ const web = (settings: Settings) =>
 export type Ports = CommandHandler.Ports | DocumentStore | DeadLetters | MessageBus;
 
 export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
-  Layer.merge(web(settings), FulfillmentService.roles([...settings.roles].filter((role) => role !== "web"))).pipe(
-    Layer.provide(FulfillmentService.layer()),
-  );
+  Layer.merge(
+    web(settings),
+    FulfillmentService.roles(
+      [...settings.roles].filter((role) => role !== "web"),
+      settings.concurrency,
+    ),
+  ).pipe(Layer.provide(FulfillmentService.layer({}, settings.concurrency.mailbox)));

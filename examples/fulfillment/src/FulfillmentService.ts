@@ -2,6 +2,7 @@
  * The fulfillment service: takes orders that are paid, works on them, and tells how it went. One document a shipment; state
  * change, timer and message are one commit.
  */
+import { Concurrency } from "@example/contracts";
 import { Context, Effect, Layer, Schema } from "effect";
 import {
   Aggregate,
@@ -14,6 +15,7 @@ import {
   type MessageBus,
   MessageConsumer,
   OrderId,
+  OutboxMonitor,
   OutboxRelay,
   Retention,
   TimerPump,
@@ -43,30 +45,40 @@ export const aggregate = (policy: Partial<Shipment.Policy> = {}) =>
     react,
   });
 
-export const layer = (policy: Partial<Shipment.Policy> = {}): Layer.Layer<Shipments, never, CommandHandler.Ports | DocumentStore> =>
-  Layer.effect(Shipments, Mailbox.make({ name: NAME, key: Aggregate.keyOf, run: CommandHandler.runBatch(aggregate(policy)) }));
+export const layer = (
+  policy: Partial<Shipment.Policy> = {},
+  bounds: Partial<Concurrency.Concurrency["mailbox"]> = {},
+): Layer.Layer<Shipments, never, CommandHandler.Ports | DocumentStore> =>
+  Layer.effect(Shipments, Mailbox.make({ name: NAME, key: Aggregate.keyOf, run: CommandHandler.runBatch(aggregate(policy)), ...bounds }));
 
 /** Reads what it is asked. */
-export const consumer: Layer.Layer<never, never, Shipments | DeadLetters | UnitOfWork | MessageBus> = MessageConsumer.layer({
-  group: NAME,
-  catalogue: CheckoutMessages.catalogue,
-  types: [CheckoutMessages.FulfillOrder],
-  handle: (envelopes) =>
-    Effect.flatMap(Shipments, (mailbox) => mailbox.submitAll(envelopes.map((envelope) => ({ _tag: "Message", envelope })))),
-});
+export const consumer = (
+  concurrency: Concurrency.Concurrency,
+): Layer.Layer<never, never, Shipments | DeadLetters | UnitOfWork | MessageBus> =>
+  MessageConsumer.layer({
+    group: NAME,
+    batchMax: concurrency.consumer.batchMax,
+    catalogue: CheckoutMessages.catalogue,
+    types: [CheckoutMessages.FulfillOrder],
+    handle: (envelopes) =>
+      Effect.flatMap(Shipments, (mailbox) => mailbox.submitAll(envelopes.map((envelope) => ({ _tag: "Message", envelope })))),
+  });
 
 /** Publishes what it decided. */
-export const relay = OutboxRelay.layer;
+export const relay = (concurrency: Concurrency.Concurrency) =>
+  Layer.merge(OutboxRelay.layerWith(concurrency.relay), OutboxMonitor.layer("fulfillment"));
 
 /** Ends work that is over, and forgets what is old. */
-export const worker = Layer.merge(
-  Layer.unwrap(Effect.map(Shipments, (mailbox) => TimerPump.layer(NAME, TimerPump.into(mailbox)))),
-  Retention.layer,
-);
+export const worker = ({ worker: { timersMax } }: Concurrency.Concurrency) =>
+  Layer.merge(
+    Layer.unwrap(Effect.map(Shipments, (mailbox) => TimerPump.layer(NAME, TimerPump.into(mailbox), TimerPump.LEASE_MS, timersMax))),
+    Retention.layer,
+  );
 
 export type Role = "relay" | "consumer" | "worker";
 
 const byRole = { relay, consumer, worker };
 
 /** The background work of a process with these roles. */
-export const roles = (names: ReadonlyArray<Role>) => Layer.mergeAll(Layer.empty, ...names.map((name) => byRole[name]));
+export const roles = (names: ReadonlyArray<Role>, concurrency: Concurrency.Concurrency = Concurrency.defaults) =>
+  Layer.mergeAll(Layer.empty, ...names.map((name) => byRole[name](concurrency)));

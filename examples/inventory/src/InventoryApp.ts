@@ -2,7 +2,7 @@
 import { Duration, Effect, Layer, Schedule } from "effect";
 import type { HttpServer, HttpServerError } from "effect/http";
 import { Catalogue } from "@example/catalog";
-import { HttpService, type Operations, type ServiceConfig } from "@example/contracts";
+import { type Connections, HttpService, type Operations, type ServiceConfig } from "@example/contracts";
 import {
   type DeadLetters,
   type IdempotencyKeys,
@@ -18,7 +18,15 @@ import * as InventoryService from "./InventoryService.ts";
 /** Its PostgreSQL schema. */
 export const SCHEMA = "inventory";
 
-export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles">;
+/** What of it holds connections: answers to messages, and the stock if PostgreSQL holds it; the sweeper and the retention. */
+export const shape = (engine: ServiceConfig.StockEngine): Connections.Shape => ({
+  mailbox: false,
+  responds: true,
+  ledger: engine === "postgres",
+  loops: 2,
+});
+
+export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles" | "concurrency">;
 
 const web = (settings: Settings) =>
   Layer.unwrap(
@@ -48,4 +56,10 @@ const stocked = Layer.unwrap(
 export type Ports = UnitOfWork | Inbox | Outbox | IdempotencyKeys | DeadLetters | MessageBus | StockReservation | Catalogue;
 
 export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
-  Layer.merge(web(settings), InventoryService.roles([...settings.roles].filter((role) => role !== "web"))).pipe(Layer.provide(stocked));
+  Layer.merge(
+    web(settings),
+    InventoryService.roles(
+      [...settings.roles].filter((role) => role !== "web"),
+      settings.concurrency,
+    ),
+  ).pipe(Layer.provide(stocked));

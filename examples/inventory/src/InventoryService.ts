@@ -4,6 +4,7 @@
  * The effects come first, all idempotent per order; then inbox and replies in one commit. A crash in between runs them
  * again, to the same answers.
  */
+import { Concurrency } from "@example/contracts";
 import { Context, Duration, Effect, Layer, Metric, Result } from "effect";
 import {
   CheckoutMessages as M,
@@ -14,6 +15,7 @@ import {
   type MessageBus,
   MessageConsumer,
   type Outbox,
+  OutboxMonitor,
   OutboxRelay,
   Responder,
   Retention,
@@ -117,26 +119,32 @@ const shipAnyway = Effect.fnUntraced(function* (answers: Map<StockAnswers.Asked,
 });
 
 /** Reads what it is asked. */
-export const consumer: Layer.Layer<never, never, Inventory | StockReservation | Inbox | Outbox | DeadLetters | UnitOfWork | MessageBus> =
+export const consumer = (
+  concurrency: Concurrency.Concurrency,
+): Layer.Layer<never, never, Inventory | StockReservation | Inbox | Outbox | DeadLetters | UnitOfWork | MessageBus> =>
   MessageConsumer.layer({
     group: NAME,
+    batchMax: concurrency.consumer.batchMax,
     catalogue: M.catalogue,
     types: [M.ReserveStock, M.CommitStock, M.ReleaseStock, M.ShipStock],
     handle: (envelopes) => Effect.flatMap(Inventory, ({ handle }) => handle(envelopes)),
   });
 
 /** Publishes what it answered. */
-export const relay = OutboxRelay.layer;
+export const relay = (concurrency: Concurrency.Concurrency) =>
+  Layer.merge(OutboxRelay.layerWith(concurrency.relay), OutboxMonitor.layer("inventory"));
 
 /** Returns the stock of holds whose time is over, and forgets what is old. */
-export const worker = Layer.merge(HoldSweeper.layer, Retention.layer);
+export const worker = (concurrency: Concurrency.Concurrency) =>
+  Layer.merge(HoldSweeper.layerWith({ batchMax: concurrency.worker.holdsMax }), Retention.layer);
 
 export type Role = "relay" | "consumer" | "worker";
 
 const byRole = { relay, consumer, worker };
 
 /** The background work of a process with these roles. */
-export const roles = (names: ReadonlyArray<Role>) => Layer.mergeAll(Layer.empty, ...names.map((name) => byRole[name]));
+export const roles = (names: ReadonlyArray<Role>, concurrency: Concurrency.Concurrency = Concurrency.defaults) =>
+  Layer.mergeAll(Layer.empty, ...names.map((name) => byRole[name](concurrency)));
 
 /** Until it succeeds, with pauses that grow: the engine may come up later than this process. */
 const insistently = <A, R>(effect: Effect.Effect<A, StoreError, R>): Effect.Effect<A, never, R> => {

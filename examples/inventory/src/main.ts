@@ -1,6 +1,6 @@
 /** The inventory service as a process of its own, on PostgreSQL and Kafka, its stock in Redis or in PostgreSQL. */
 import { Catalogue, HttpCatalogue } from "@example/catalog";
-import { ServiceConfig, ServiceMain } from "@example/contracts";
+import { Connections, ServiceConfig, ServiceMain } from "@example/contracts";
 import { KafkaBus } from "@org/saga-kafka";
 import { PgStock, PgStores } from "@org/saga-postgres";
 import { RedisClient, RedisConfig, RedisStock } from "@org/saga-redis";
@@ -18,7 +18,8 @@ ServiceMain.run((config) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const url = yield* ServiceConfig.need(config.postgresUrl, "SAGA_PG_URL");
-      const stores = PgStores.layer({ url, schema: InventoryApp.SCHEMA, applicationName: "inventory" });
+      const poolSize = yield* Connections.poolSize(config, "inventory", InventoryApp.shape(config.stockEngine));
+      const stores = PgStores.layer({ url, schema: InventoryApp.SCHEMA, applicationName: "inventory", poolSize });
       const bus = KafkaBus.layer(yield* ServiceConfig.kafka(config, "inventory"));
       const stock = config.stockEngine === "postgres" ? PgStock.layer : yield* redisStock(config);
       const catalogue =

@@ -1,7 +1,7 @@
 /** The notification service as a whole, as its settings want it, on whatever stores and bus it is given. */
 import { Effect, Layer } from "effect";
 import type { HttpServer, HttpServerError } from "effect/http";
-import { HttpService, type Operations, type ServiceConfig } from "@example/contracts";
+import { type Connections, HttpService, type Operations, type ServiceConfig } from "@example/contracts";
 import { type CommandHandler, type DeadLetters, type DocumentStore, type MessageBus, Outbox } from "@org/saga-core";
 import * as NotificationHttp from "./NotificationHttp.ts";
 import * as NotificationService from "./NotificationService.ts";
@@ -9,7 +9,10 @@ import * as NotificationService from "./NotificationService.ts";
 /** Its PostgreSQL schema. */
 export const SCHEMA = "notification";
 
-export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles">;
+/** What of it holds connections: batches of its mailbox; the retention. */
+export const SHAPE: Connections.Shape = { mailbox: true, responds: false, ledger: false, loops: 1 };
+
+export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles" | "concurrency">;
 
 const web = (settings: Settings) =>
   Layer.unwrap(
@@ -23,6 +26,10 @@ const web = (settings: Settings) =>
 export type Ports = CommandHandler.Ports | DocumentStore | DeadLetters | MessageBus;
 
 export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
-  Layer.merge(web(settings), NotificationService.roles([...settings.roles].filter((role) => role !== "web"))).pipe(
-    Layer.provide(NotificationService.layer),
-  );
+  Layer.merge(
+    web(settings),
+    NotificationService.roles(
+      [...settings.roles].filter((role) => role !== "web"),
+      settings.concurrency,
+    ),
+  ).pipe(Layer.provide(NotificationService.layerWith(settings.concurrency.mailbox)));

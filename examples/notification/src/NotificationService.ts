@@ -2,6 +2,7 @@
  * The notification service: hears what happens to orders and tells the customer, once per status. Here telling is a record
  * and a line in the log; a real one would hand the record to a mail service by its id.
  */
+import { Concurrency } from "@example/contracts";
 import { Context, Effect, Exit, Layer, Schema } from "effect";
 import {
   Aggregate,
@@ -15,6 +16,7 @@ import {
   type MessageBus,
   MessageConsumer,
   type OrderId,
+  OutboxMonitor,
   OutboxRelay,
   Retention,
   type UnitOfWork,
@@ -49,10 +51,12 @@ const aggregate = DocumentAggregate.make({
   react: () => ({ drafts: [], timers: [] }),
 });
 
-export const layer: Layer.Layer<Notices, never, CommandHandler.Ports | DocumentStore> = Layer.effect(
-  Notices,
-  Mailbox.make({ name: NAME, key: Aggregate.keyOf, run: CommandHandler.runBatch(aggregate) }),
-);
+export const layerWith = (
+  bounds: Partial<Concurrency.Concurrency["mailbox"]>,
+): Layer.Layer<Notices, never, CommandHandler.Ports | DocumentStore> =>
+  Layer.effect(Notices, Mailbox.make({ name: NAME, key: Aggregate.keyOf, run: CommandHandler.runBatch(aggregate), ...bounds }));
+
+export const layer: Layer.Layer<Notices, never, CommandHandler.Ports | DocumentStore> = layerWith({});
 
 /** What an order's customer was told. */
 export const find = Effect.fn("NotificationService.find")(function* (orderId: OrderId) {
@@ -64,30 +68,36 @@ export const find = Effect.fn("NotificationService.find")(function* (orderId: Or
 const decode = Schema.decodeUnknownSync(Schema.toCodecJson(Notice.Notices));
 
 /** Hears of orders, and tells. */
-export const consumer: Layer.Layer<never, never, Notices | DeadLetters | UnitOfWork | MessageBus> = MessageConsumer.layer({
-  group: NAME,
-  catalogue: M.catalogue,
-  types: [M.OrderCreated, M.OrderStatusChanged],
-  handle: Effect.fnUntraced(function* (envelopes) {
-    const mailbox = yield* Notices;
-    const exits = yield* mailbox.submitAll(envelopes.map((envelope) => ({ _tag: "Message", envelope })));
-    for (const [index, exit] of exits.entries()) {
-      const envelope = envelopes[index];
-      if (envelope === undefined || Exit.isFailure(exit) || exit.value._tag !== "Answered") continue;
-      yield* Effect.logInfo(`order ${envelope.key} is ${fromMessage(envelope)?.notice.status ?? "unknown"}`);
-    }
-    return exits;
-  }),
-});
+export const consumer = (
+  concurrency: Concurrency.Concurrency,
+): Layer.Layer<never, never, Notices | DeadLetters | UnitOfWork | MessageBus> =>
+  MessageConsumer.layer({
+    group: NAME,
+    batchMax: concurrency.consumer.batchMax,
+    catalogue: M.catalogue,
+    types: [M.OrderCreated, M.OrderStatusChanged],
+    handle: Effect.fnUntraced(function* (envelopes) {
+      const mailbox = yield* Notices;
+      const exits = yield* mailbox.submitAll(envelopes.map((envelope) => ({ _tag: "Message", envelope })));
+      for (const [index, exit] of exits.entries()) {
+        const envelope = envelopes[index];
+        if (envelope === undefined || Exit.isFailure(exit) || exit.value._tag !== "Answered") continue;
+        yield* Effect.logInfo(`order ${envelope.key} is ${fromMessage(envelope)?.notice.status ?? "unknown"}`);
+      }
+      return exits;
+    }),
+  });
 
-export const relay = OutboxRelay.layer;
+export const relay = (concurrency: Concurrency.Concurrency) =>
+  Layer.merge(OutboxRelay.layerWith(concurrency.relay), OutboxMonitor.layer("notification"));
 
 /** Forgets what is old. */
-export const worker = Retention.layer;
+export const worker = () => Retention.layer;
 
 export type Role = "relay" | "consumer" | "worker";
 
 const byRole = { relay, consumer, worker };
 
 /** The background work of a process with these roles. */
-export const roles = (names: ReadonlyArray<Role>) => Layer.mergeAll(Layer.empty, ...names.map((name) => byRole[name]));
+export const roles = (names: ReadonlyArray<Role>, concurrency: Concurrency.Concurrency = Concurrency.defaults) =>
+  Layer.mergeAll(Layer.empty, ...names.map((name) => byRole[name](concurrency)));

@@ -2,7 +2,7 @@
 import { Effect, Layer } from "effect";
 import type { HttpServer, HttpServerError } from "effect/http";
 import type { Catalogue } from "@example/catalog";
-import { HttpService, type Operations, type ServiceConfig } from "@example/contracts";
+import { type Connections, HttpService, type Operations, type ServiceConfig } from "@example/contracts";
 import { type CommandHandler, type DeadLetters, type MessageBus, type OrderStore, Outbox, type SagaStore } from "@org/saga-core";
 import * as OrderHttp from "./OrderHttp.ts";
 import * as OrderService from "./OrderService.ts";
@@ -10,9 +10,12 @@ import * as OrderService from "./OrderService.ts";
 /** Its PostgreSQL schema. */
 export const SCHEMA = "order";
 
+/** What of it holds connections: batches of its mailbox; the timers and the retention. */
+export const SHAPE: Connections.Shape = { mailbox: true, responds: false, ledger: false, loops: 2 };
+
 export type Settings = Pick<
   ServiceConfig.ServiceConfig,
-  "http" | "roles" | "orderCancelWindowMillis" | "checkoutStepTimeoutMillis" | "holdTtlMillis" | "payment"
+  "http" | "roles" | "concurrency" | "orderCancelWindowMillis" | "checkoutStepTimeoutMillis" | "holdTtlMillis" | "payment"
 >;
 
 /** What the checkout is coordinated by. A payment may take as long as its two deadlines and then some. */
@@ -35,6 +38,10 @@ const web = (settings: Settings) =>
 export type Ports = CommandHandler.Ports | OrderStore | SagaStore | DeadLetters | MessageBus | Catalogue;
 
 export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
-  Layer.merge(web(settings), OrderService.roles([...settings.roles].filter((role) => role !== "web"))).pipe(
-    Layer.provide(OrderService.layer(sagaSettings(settings))),
-  );
+  Layer.merge(
+    web(settings),
+    OrderService.roles(
+      [...settings.roles].filter((role) => role !== "web"),
+      settings.concurrency,
+    ),
+  ).pipe(Layer.provide(OrderService.layer(sagaSettings(settings), settings.concurrency.mailbox)));

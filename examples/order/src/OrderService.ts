@@ -2,6 +2,7 @@
  * The order service: takes orders and coordinates their checkout. An order, its saga, the messages that follow and the
  * answer to the caller are one commit, shared with whoever else is waiting.
  */
+import { Concurrency } from "@example/contracts";
 import { Context, Effect, Layer } from "effect";
 import {
   Aggregate,
@@ -17,6 +18,7 @@ import {
   Order,
   type OrderId,
   OrderStore,
+  OutboxMonitor,
   OutboxRelay,
   Retention,
   SagaRunner,
@@ -60,7 +62,10 @@ export class Orders extends Context.Service<
 type Stores = OrderStore | SagaStore;
 
 /** Throws if the hold could expire before its commit: a wrong configuration is found at start. */
-export const layer = (settings: Partial<Settings> = {}): Layer.Layer<Orders, never, CommandHandler.Ports | Stores> =>
+export const layer = (
+  settings: Partial<Settings> = {},
+  bounds: Partial<Concurrency.Concurrency["mailbox"]> = {},
+): Layer.Layer<Orders, never, CommandHandler.Ports | Stores> =>
   Layer.effect(
     Orders,
     Effect.gen(function* () {
@@ -72,6 +77,7 @@ export const layer = (settings: Partial<Settings> = {}): Layer.Layer<Orders, nev
         name: definition.name,
         key: Aggregate.keyOf,
         run: CommandHandler.runBatch(aggregate),
+        ...bounds,
       });
       const submit = (input: Input) => IdempotentRequest.settled(mailbox.submit(input));
       return {
@@ -90,30 +96,35 @@ export const layer = (settings: Partial<Settings> = {}): Layer.Layer<Orders, nev
   );
 
 /** Hears what the participants answer. */
-export const consumer: Layer.Layer<never, never, Orders | DeadLetters | UnitOfWork | MessageBus> = Layer.unwrap(
-  Effect.map(Orders, ({ mailbox, definition }) =>
-    MessageConsumer.layer({
-      group: GROUP,
-      catalogue: CheckoutMessages.catalogue,
-      types: definition.awaits,
-      handle: (envelopes) => mailbox.submitAll(envelopes.map((envelope) => ({ _tag: "Message", envelope }))),
-    }),
-  ),
-);
+export const consumer = (concurrency: Concurrency.Concurrency): Layer.Layer<never, never, Orders | DeadLetters | UnitOfWork | MessageBus> =>
+  Layer.unwrap(
+    Effect.map(Orders, ({ mailbox, definition }) =>
+      MessageConsumer.layer({
+        group: GROUP,
+        catalogue: CheckoutMessages.catalogue,
+        types: definition.awaits,
+        batchMax: concurrency.consumer.batchMax,
+        handle: (envelopes) => mailbox.submitAll(envelopes.map((envelope) => ({ _tag: "Message", envelope }))),
+      }),
+    ),
+  );
 
-/** Publishes what was decided. */
-export const relay = OutboxRelay.layer;
+/** Publishes what was decided, and tells what waits. */
+export const relay = (concurrency: Concurrency.Concurrency) =>
+  Layer.merge(OutboxRelay.layerWith(concurrency.relay), OutboxMonitor.layer("order"));
 
-const timers: Layer.Layer<never, never, Orders | Timers> = Layer.unwrap(
-  Effect.map(Orders, ({ mailbox, definition }) => TimerPump.layer(definition.name, TimerPump.into(mailbox))),
-);
+const timers = (atMost: number): Layer.Layer<never, never, Orders | Timers> =>
+  Layer.unwrap(
+    Effect.map(Orders, ({ mailbox, definition }) => TimerPump.layer(definition.name, TimerPump.into(mailbox), TimerPump.LEASE_MS, atMost)),
+  );
 
 /** Fires what is due, and forgets what is old. */
-export const worker = Layer.merge(timers, Retention.layer);
+export const worker = (concurrency: Concurrency.Concurrency) => Layer.merge(timers(concurrency.worker.timersMax), Retention.layer);
 
 export type Role = "relay" | "consumer" | "worker";
 
 const byRole = { relay, consumer, worker };
 
 /** The background work of a process with these roles. */
-export const roles = (names: ReadonlyArray<Role>) => Layer.mergeAll(Layer.empty, ...names.map((name) => byRole[name]));
+export const roles = (names: ReadonlyArray<Role>, concurrency: Concurrency.Concurrency = Concurrency.defaults) =>
+  Layer.mergeAll(Layer.empty, ...names.map((name) => byRole[name](concurrency)));

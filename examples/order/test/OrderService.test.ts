@@ -1,4 +1,4 @@
-import { Effect, Layer, Result } from "effect";
+import { Effect, Layer, Result, Schedule } from "effect";
 import { describe, expect, it } from "vitest";
 import { CheckoutMessages as M, CustomerId, type Message, Money, type Order, OrderId, OrderStore, Quantity, Sku } from "@org/saga-core";
 import { Conversation, Invariants, Simulator } from "@org/saga-core/testing";
@@ -213,7 +213,8 @@ describe("the order service", () => {
             // A client that asks until it is answered, as one with an idempotency key may.
             const asked = Effect.suspend(() => living.now.place(order, key)).pipe(Effect.timeout("1 second"));
             yield* talk.wait(1_000);
-            yield* Effect.retry(asked, { times: 60 });
+            // A process that is down answers at once: without a pause, all attempts could meet the same moment.
+            yield* Effect.retry(asked, { times: 60, schedule: Schedule.spaced("100 millis") });
             yield* play(talk, 60_000);
             const found = yield* stored;
             expect(found?.status).toBe("finished");

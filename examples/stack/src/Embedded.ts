@@ -70,13 +70,16 @@ const services = (
   // The layers of stores and workers are values: without `fresh`, all services would share the first one's.
   const stores = (schema: string) => PgStores.layerPglite(instance, schema);
   const order = Layer.fresh(
-    OrderService.roles(BACKGROUND).pipe(
+    OrderService.roles(BACKGROUND, config.concurrency).pipe(
       Layer.provideMerge(
-        OrderService.layer({
-          cancelWindowMillis: config.orderCancelWindowMillis,
-          stepTimeoutMillis: config.checkoutStepTimeoutMillis,
-          holdTtlMillis: config.holdTtlMillis,
-        }),
+        OrderService.layer(
+          {
+            cancelWindowMillis: config.orderCancelWindowMillis,
+            stepTimeoutMillis: config.checkoutStepTimeoutMillis,
+            holdTtlMillis: config.holdTtlMillis,
+          },
+          config.concurrency.mailbox,
+        ),
       ),
       Layer.provide(stores("order")),
       Layer.provide(bus),
@@ -84,8 +87,13 @@ const services = (
   );
   const { callTimeoutMillis, deadlineMillis } = config.payment;
   const checkout = Layer.fresh(
-    CheckoutService.roles(BACKGROUND).pipe(
-      Layer.provideMerge(CheckoutService.layer({ authorizeDeadlineMillis: deadlineMillis, captureDeadlineMillis: deadlineMillis })),
+    CheckoutService.roles(BACKGROUND, config.concurrency).pipe(
+      Layer.provideMerge(
+        CheckoutService.layer(
+          { authorizeDeadlineMillis: deadlineMillis, captureDeadlineMillis: deadlineMillis },
+          config.concurrency.mailbox,
+        ),
+      ),
       Layer.provide(HttpPaymentProvider.layer({ baseUrl: providerUrl, timeoutMillis: callTimeoutMillis })),
       Layer.provide(FetchHttpClient.layer),
       Layer.provide(stores("checkout")),
@@ -94,7 +102,7 @@ const services = (
   );
   const stock = Product.products.map(({ sku, initialStock }) => ({ sku, quantity: initialStock }));
   const inventory = Layer.fresh(
-    InventoryService.roles(BACKGROUND).pipe(
+    InventoryService.roles(BACKGROUND, config.concurrency).pipe(
       Layer.provideMerge(InventoryService.layer(stock)),
       Layer.provideMerge(PgStock.layer),
       Layer.provide(stores("inventory")),
@@ -102,15 +110,15 @@ const services = (
     ),
   );
   const fulfillment = Layer.fresh(
-    FulfillmentService.roles(BACKGROUND).pipe(
-      Layer.provide(FulfillmentService.layer()),
+    FulfillmentService.roles(BACKGROUND, config.concurrency).pipe(
+      Layer.provide(FulfillmentService.layer({}, config.concurrency.mailbox)),
       Layer.provide(stores("fulfillment")),
       Layer.provide(bus),
     ),
   );
   const notification = Layer.fresh(
-    NotificationService.roles(BACKGROUND).pipe(
-      Layer.provide(NotificationService.layer),
+    NotificationService.roles(BACKGROUND, config.concurrency).pipe(
+      Layer.provide(NotificationService.layerWith(config.concurrency.mailbox)),
       Layer.provideMerge(stores("notification")),
       Layer.provide(bus),
     ),
