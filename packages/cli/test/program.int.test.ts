@@ -65,6 +65,15 @@ describe.runIf(postgres !== "")("the program on PostgreSQL", () => {
     expect(await saga(["dlq", "list", "--json"], env)).toEqual({ code: 0, stdout: "[]\n", stderr: "" });
   });
 
+  test("keeps services with a table prefix apart", async () => {
+    const prefixed = ["--table-prefix", "shop_"];
+    expect((await saga(["migrate", "status", ...prefixed], env)).code).toBe(3);
+    expect(await saga(["migrate", "up", "--schema", "order", ...prefixed], env)).toMatchObject({ code: 0, stderr: "" });
+    const variable = { ...env, SAGA_PG_SCHEMA: "order", SAGA_PG_TABLE_PREFIX: "shop_" };
+    expect((await saga(["migrate", "status"], variable)).code).toBe(0);
+    expect(await saga(["dlq", "list", "--json"], variable)).toEqual({ code: 0, stdout: "[]\n", stderr: "" });
+  });
+
   test("takes migrations back", async () => {
     const { code, stdout } = await saga(["migrate", "down", "--schema", "checkout", "--steps", "99", "--yes", "--json"], env);
     expect([code, JSON.parse(stdout)]).toEqual([0, [{ schema: "checkout", takenBack: names.toReversed() }]]);
