@@ -3,11 +3,14 @@
  * records for longer than the settings say is warned of: an inbox that forgets earlier would let its duplicates in.
  */
 import { Duration, Effect, Result, Schedule } from "effect";
-import { type Admin, ConfigResourceTypes } from "kafkajs";
+import type { Admin } from "kafkajs";
 import { attempt, type Client, topicOf } from "./KafkaClient.ts";
 import { failure, type KafkaError } from "./KafkaError.ts";
 
 const OPERATION = "MessageBus.ensureTopics";
+
+/** `ConfigResourceTypes.TOPIC`, by its number: Node finds that name in the driver's types only, not in its CommonJS. */
+const TOPIC_RESOURCE = 2;
 
 /** Between two looks for the leaders of new partitions, in milliseconds. */
 const LOOK_EVERY_MS = 50;
@@ -80,7 +83,7 @@ const RETENTION = "retention.ms";
 const warnOfLonger = Effect.fnUntraced(function* (client: Client, admin: Admin, names: ReadonlyArray<string>): Effect.fn.Return<void> {
   if (names.length === 0) return;
   const { topicRetentionMillis } = client.settings;
-  const resources = names.map((name) => ({ type: ConfigResourceTypes.TOPIC, name, configNames: [RETENTION] }));
+  const resources = names.map((name) => ({ type: TOPIC_RESOURCE, name, configNames: [RETENTION] }));
   const described = yield* Effect.result(attempt(OPERATION, () => admin.describeConfigs({ resources, includeSynonyms: false })));
   if (Result.isFailure(described)) {
     return yield* Effect.logDebug(`the retention of ${names.length} topics cannot be read: ${described.failure.message}`);
