@@ -11,6 +11,7 @@ import { Batch, DocumentStore, UnitOfWork } from "@org/saga-core";
 import { type PostgresServer, startPostgres } from "@tools/servers";
 import { realServer } from "@tools/servers/testing";
 import { Effect, Exit, ManagedRuntime } from "effect";
+import pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import * as PgClient from "../src/PgClient.ts";
 import * as PgStores from "../src/PgStores.ts";
@@ -127,5 +128,54 @@ describe.runIf(realServer("postgres") !== null)("a server that crashes while it 
     expect(exits.every(Exit.isSuccess)).toBe(true);
     expect(attempts).toBe(2);
     expect([await isStored("moved"), await isStored("kept")]).toEqual([true, true]);
+  });
+
+  it("with a synchronous standby: a commit that only this server has is no success yet, for whoever asks either", async () => {
+    const admin = new pg.Client({ connectionString: server.url });
+    admin.on("error", () => undefined);
+    await admin.connect();
+    const waiting = async (query: string): Promise<number | undefined> => {
+      const { rows } = await admin.query<{ pid: number }>(
+        "select pid from pg_stat_activity where pid <> pg_backend_pid() and wait_event = 'SyncRep' and query ~ $1",
+        [query],
+      );
+      return rows[0]?.pid;
+    };
+    const until = async <A>(found: () => Promise<A | undefined>): Promise<A> => {
+      for (;;) {
+        const value = await found();
+        if (value !== undefined) return value;
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    };
+    const require = async (standby: string) => {
+      await admin.query(`alter system set synchronous_standby_names = '${standby}'`);
+      await admin.query("select pg_reload_conf()");
+    };
+    await require("nobody");
+    try {
+      // The server takes a moment to know of its standby: the first that waits for it is the one.
+      let saved = 0;
+      let isAnswered = true;
+      let answered = Promise.resolve<Exit.Exit<void, unknown>>(Exit.void);
+      const pid = await until(() => {
+        if (isAnswered) {
+          isAnswered = false;
+          saved += 1;
+          answered = runtime.runPromise(Effect.exit(commit(save(`replicated-${saved}`)))).finally(() => (isAnswered = true));
+        }
+        return waiting("^commit");
+      });
+      // Its session ends while it waits: from now on everybody on this server can see its row.
+      await admin.query("select pg_terminate_backend($1)", [pid]);
+      await until(() => waiting("set fenced"));
+      expect(await isStored(`replicated-${saved}`)).toBe(true);
+      expect(isAnswered).toBe(false);
+      await require("");
+      expect(Exit.isSuccess(await answered)).toBe(true);
+    } finally {
+      await require("");
+      await admin.end();
+    }
   });
 });
