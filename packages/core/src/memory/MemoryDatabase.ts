@@ -70,8 +70,8 @@ export interface TimerRow {
 export interface IdempotencyRow {
   readonly fingerprint: string;
   readonly claimedAt: Timestamp;
-  /** JSON text; null until it is recorded. */
-  readonly answer: string | null;
+  /** JSON text. */
+  readonly answer: string;
 }
 
 export interface LeaseRow {

@@ -26,7 +26,7 @@ export class IdempotencyKeys extends Context.Service<
   {
     /**
      * One verdict per key, in order; `New` keys are claimed by this transaction, until it ends: by its commit, by its
-     * rollback, or with its connection.
+     * rollback, or with its connection. One whose answer was not recorded by then is free again.
      *
      * Nobody waits: a key that another open transaction has claimed is `InFlight`, is not claimed, and holds up none of its
      * neighbours. (A store that runs one transaction at a time has no other open one.) The same key twice in one call: the

@@ -122,6 +122,14 @@ const repeating: ReadonlyArray<Contract.Case<Ports>> = [
     }),
   ),
   Contract.check(
+    "a key that was claimed and not answered is New again, also when its transaction has committed",
+    Effect.gen(function* () {
+      const key = yield* freshKey;
+      yield* Contract.equal(yield* claim(key), [{ _tag: "New" }], "the first time");
+      yield* Contract.equal(yield* claim({ ...key, fingerprint: "f2" }), [{ _tag: "New" }], "the second time");
+    }),
+  ),
+  Contract.check(
     "a sweep forgets keys claimed before its time, and nothing else",
     Effect.gen(function* () {
       const key = yield* freshKey;
