@@ -2,8 +2,9 @@
 import { parseArgs } from "node:util";
 import * as Orders from "./orders/orders.ts";
 import * as Outbox from "./outbox/outbox.ts";
+import * as Saga from "./saga/saga.ts";
 
-const benches = { orders: Orders.run, outbox: Outbox.run };
+const benches = { orders: Orders.run, outbox: Outbox.run, saga: Saga.run };
 
 const names = Object.keys(benches).join(", ");
 const USAGE = `Usage: npm run bench -- NAME [--quick] [--json]

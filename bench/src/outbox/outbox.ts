@@ -7,6 +7,7 @@
  * - latency: from the answer to the request until its message's handler begins, p50 at 100 requests a second.
  */
 import { startPostgres } from "@tools/servers";
+import { analyze } from "../Analyze.ts";
 import * as Contender from "../Contender.ts";
 import * as Peers from "../Peers.ts";
 import { type Report, round } from "../Report.ts";
@@ -49,6 +50,7 @@ export const run = async ({ quick, say }: Options): Promise<Report> => {
       say(
         `round ${index}: ${names.map((name) => `${name} ${describe(into.enqueued[name], into.drained[name], into.latency[name])}`).join(" · ")}`,
       );
+      if (index === 0) await analyze(postgres.url);
     }
     return report(enqueued, drained, latency, violations);
   } finally {

@@ -15,6 +15,7 @@ import type { Timestamp } from "../domain/Timestamp.ts";
 import { OrderStore } from "../ports/OrderStore.ts";
 import { SagaStore } from "../ports/SagaStore.ts";
 import type { Aggregate, Decision, Input } from "./Aggregate.ts";
+import * as SagaInstance from "./SagaInstance.ts";
 
 /** An order, its checkout, and the revision the checkout was loaded with (0: never saved). */
 export interface State {
@@ -174,23 +175,8 @@ const announce = (event: Order.Event): ReadonlyArray<Message.Draft> => {
   }
 };
 
-const StepState = Schema.Struct({
-  status: Schema.Literals(["pending", "sent", "done", "failed", "undoing", "undone", "undoRefused"]),
-  round: Schema.Int,
-  attempts: Schema.Int,
-});
-
 /** The stored form of an instance. */
-export const Instance = Schema.Struct({
-  saga: Schema.String,
-  version: Schema.Int,
-  id: Schema.String,
-  status: Schema.Literals(["running", "compensating", "completed", "compensated", "compensationFailed"]),
-  data: Checkout.Data,
-  steps: Schema.Record(Schema.String, StepState),
-  failure: Schema.NullOr(Schema.Struct({ step: Schema.String, reason: Schema.String })),
-  startedAt: Schema.Int,
-});
+export const Instance = SagaInstance.schemaOf(Checkout.Data);
 
 const decodeInstance = Schema.decodeUnknownSync(Schema.toCodecJson(Instance));
 

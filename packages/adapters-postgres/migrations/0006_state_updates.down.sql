@@ -1,0 +1,2 @@
+alter table :"schema".sagas reset (fillfactor);
+alter table :"schema".documents reset (fillfactor);

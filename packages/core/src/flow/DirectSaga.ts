@@ -1,0 +1,237 @@
+/**
+ * A saga whose steps this process does itself: functions that are called, instead of messages that are sent and answered.
+ *
+ *   start ─ commit ─▶ step 1 ─ commit ─▶ step 2 ─ commit ─▶ … ─▶ at rest
+ *
+ * 1. A step is called only after the commit that asks for it: its instance says `sent`, and its timer stands.
+ * 2. The next step is called only after the commit that holds this one's outcome. Instances share their commits.
+ * 3. A step is called at least once, each time under the same key (`<instance>:<step>:<round>`), by which it must be
+ *    idempotent. An outcome counts once: a late or second one changes nothing.
+ * 4. A process that dies leaves its instances to their timers: whoever pumps them, here or elsewhere, asks again.
+ *
+ * No aggregate stands beside it. A command that no function here performs goes through the outbox, as in any saga, and its
+ * reply enters by `handle`.
+ */
+import { Duration, Effect, Exit, Result, Schema, type Scope } from "effect";
+import type * as Message from "../domain/Message.ts";
+import type { TimerRequest } from "../domain/saga/Coordinator.ts";
+import type { Definition } from "../domain/saga/Saga.ts";
+import * as SagaDecider from "../domain/saga/SagaDecider.ts";
+import type { Timestamp } from "../domain/Timestamp.ts";
+import { SagaStore } from "../ports/SagaStore.ts";
+import type { StoreError } from "../ports/StoreError.ts";
+import type { Timer } from "../ports/Timers.ts";
+import * as Aggregate from "./Aggregate.ts";
+import * as CommandHandler from "./CommandHandler.ts";
+import * as Mailbox from "./Mailbox.ts";
+import * as SagaInstance from "./SagaInstance.ts";
+import * as TimerPump from "./TimerPump.ts";
+
+/** What a step came to: one of the messages that its definition awaits. */
+export interface Outcome {
+  readonly type: string;
+  readonly topic: string;
+  readonly body: unknown;
+}
+
+/** The function of a command. */
+export interface Step<R = never> {
+  readonly type: string;
+  readonly perform: (body: unknown, stepKey: string) => Effect.Effect<Outcome, unknown, R>;
+}
+
+/**
+ * Performs `type`: a step's command, or an undo's. A failure, a defect, or no outcome within the definition's timeout is no
+ * outcome: the step is asked again by its timer. What failed for good is an outcome, too: the definition's failure reply.
+ */
+export const step = <B, E, R>(
+  type: Message.MessageType<B>,
+  perform: (body: B, stepKey: string) => Effect.Effect<Outcome, E, R>,
+): Step<R> => ({
+  type: type.type,
+  perform: (json, stepKey) => {
+    const body = type.decode(json);
+    return Result.isSuccess(body) ? perform(body.success, stepKey) : Effect.fail(body.failure);
+  },
+});
+
+export const outcome = <B>(type: Message.MessageType<B>, body: NoInfer<B>): Outcome => ({ type: type.type, topic: type.topic, body });
+
+export interface Options<D, E, R> {
+  readonly definition: Definition<D, never>;
+  /** What an instance remembers, as it is stored. */
+  readonly data: Schema.Codec<D, E>;
+  readonly steps: ReadonlyArray<Step<R>>;
+}
+
+export interface DirectSaga<D> {
+  /**
+   * Starts the instance `id` and sees its steps through. Answers with the status that it came to; `running` or `compensating`
+   * if a step gave no outcome, or has to come from elsewhere: then it goes on by its timer or message. An instance that was
+   * started before is left alone: its present status.
+   */
+  readonly run: (id: string, data: D) => Effect.Effect<SagaDecider.Status, Mailbox.Failure>;
+  /** For `TimerPump.layer(definition.name, …)`: goes on with instances whose step was not answered in time. */
+  readonly onTimers: (timers: ReadonlyArray<Timer>) => Effect.Effect<void, StoreError>;
+  /** For `MessageConsumer`: replies of participants elsewhere. */
+  readonly handle: (envelopes: ReadonlyArray<Message.Envelope>) => Effect.Effect<ReadonlyArray<Exit.Exit<unknown, Mailbox.Failure>>>;
+}
+
+/** A saga and its mailbox. Steps that timers or messages asked for run on in the background, to the end of the scope. */
+export const make = Effect.fnUntraced(function* <D, E, R>(
+  options: Options<D, E, R>,
+): Effect.fn.Return<DirectSaga<D>, never, R | CommandHandler.Ports | SagaStore | Scope.Scope> {
+  const { definition } = options;
+  const scope = yield* Effect.scope;
+  const services = yield* Effect.context<R>();
+  const performers = new Map(options.steps.map((each) => [each.type, each.perform]));
+  const mailbox = yield* Mailbox.make<Aggregate.Input<Command<D>>, CommandHandler.Handled<Answer>, CommandHandler.Ports | SagaStore>({
+    name: definition.name,
+    key: Aggregate.keyOf,
+    run: CommandHandler.runBatch(aggregateOf(options, (type) => performers.has(type))),
+  });
+
+  /** Calls the function of `ask`; null if it gave no outcome. */
+  const perform = (ask: Ask): Effect.Effect<Outcome | null> => {
+    const call = performers.get(ask.draft.type);
+    if (call === undefined) return Effect.succeed(null);
+    return Effect.suspend(() => call(ask.draft.json, ask.draft.stepKey ?? "")).pipe(
+      Effect.timeout(Duration.millis(ask.timeoutMillis)),
+      Effect.provideContext(services),
+      Effect.catchCause((cause) =>
+        Effect.as(Effect.logWarning(`${definition.name}: ${ask.draft.stepKey} gave no outcome; its timer asks again`, cause), null),
+      ),
+    );
+  };
+
+  /** Performs what was asked, and what follows from it, until nothing is asked any more. */
+  const follow = Effect.fnUntraced(function* (first: Answer, key: string): Effect.fn.Return<SagaDecider.Status, Mailbox.Failure> {
+    let answer = first;
+    for (let { ask } = answer; ask !== null; { ask } = answer) {
+      const outcome = yield* perform(ask);
+      if (outcome === null) break;
+      const handled = yield* mailbox.submit(Aggregate.request(key, replyOf(ask.draft, outcome)));
+      if (handled._tag !== "Answered") break;
+      answer = handled.answer;
+    }
+    return answer.status;
+  });
+
+  /** What timers and messages ask for is performed in the background: whoever brought them does not wait for functions. */
+  const entrance: Mailbox.Mailbox<Aggregate.MessageInput | Aggregate.TimerInput, CommandHandler.Handled<Answer>> = {
+    submit: (input) => Effect.tap(mailbox.submit(input), (handled) => goOn(input, handled)),
+    submitAll: (inputs) =>
+      Effect.tap(mailbox.submitAll(inputs), (exits) =>
+        Effect.forEach(inputs, (input, index) => {
+          const exit = exits[index];
+          return exit !== undefined && Exit.isSuccess(exit) ? goOn(input, exit.value) : Effect.void;
+        }),
+      ),
+  };
+  const goOn = (input: Aggregate.MessageInput | Aggregate.TimerInput, handled: CommandHandler.Handled<Answer>) => {
+    if (handled._tag !== "Answered" || handled.answer.ask === null) return Effect.void;
+    const followed = Effect.catchCause(follow(handled.answer, Aggregate.keyOf(input)), (cause) =>
+      Effect.logWarning(`${definition.name}: an outcome could not be written; its timer asks again`, cause),
+    );
+    return Effect.forkIn(followed, scope);
+  };
+
+  return {
+    run: (id, data) =>
+      Effect.flatMap(mailbox.submit(Aggregate.request(id, (now) => ({ _tag: "Start", id, data, now }))), (handled) =>
+        handled._tag === "Answered" ? follow(handled.answer, id) : Effect.die(new Error("a start without a key was not decided")),
+      ),
+    onTimers: TimerPump.into(entrance),
+    handle: (envelopes) => entrance.submitAll(envelopes.map((envelope) => ({ _tag: "Message", envelope }))),
+  };
+});
+
+/** What a decision asks this process to do after its commit. */
+interface Ask {
+  readonly draft: Message.Draft;
+  readonly timeoutMillis: number;
+}
+
+interface Answer {
+  readonly status: SagaDecider.Status;
+  readonly ask: Ask | null;
+}
+
+/** An input whose time is stamped in its transaction. */
+type Command<D> = (now: Timestamp) => SagaDecider.Input<D>;
+
+interface State<D> {
+  readonly instance: SagaDecider.Instance<D> | null;
+  /** 0: never saved. */
+  readonly revision: number;
+}
+
+/** The outcome as the reply that the definition awaits. It has no identity: the step's key is what counts. */
+const replyOf =
+  (asked: Message.Draft, { type, topic, body }: Outcome): Command<never> =>
+  (now) => {
+    const { key, stepKey, saga } = asked;
+    const nobody = { causationId: null, traceparent: null, tracestate: null };
+    const meta = { id: stepKey ?? key, type, topic, key, occurredAt: now, correlationId: key, stepKey, saga };
+    return { _tag: "Reply", envelope: { ...meta, ...nobody, body }, now };
+  };
+
+const aggregateOf = <D, E, R>(
+  { definition, data }: Options<D, E, R>,
+  isPerformedHere: (type: string) => boolean,
+): Aggregate.Aggregate<State<D>, Command<D>, Answer, SagaStore> => {
+  const json = Schema.toCodecJson(SagaInstance.schemaOf(data));
+  const decode = Schema.decodeUnknownSync(json);
+  const encode = Schema.encodeSync(json);
+  return {
+    name: definition.name,
+    initial: { instance: null, revision: 0 },
+    load: Effect.fnUntraced(function* (keys) {
+      const sagas = yield* SagaStore;
+      const found = yield* sagas.load(definition.name, keys);
+      return new Map([...found].map(([id, { revision, state }]) => [id, { instance: decode(state), revision }]));
+    }),
+    save: Effect.fnUntraced(function* (changes) {
+      const sagas = yield* SagaStore;
+      yield* sagas.save(
+        changes.flatMap(({ key, before, after: { instance } }) => {
+          if (instance === null) return [];
+          const { saga, version, status } = instance;
+          return [{ saga, version, id: key, status, revision: before.revision + 1, state: encode(instance) }];
+        }),
+      );
+    }),
+    decide: (state, input, now) => {
+      const [instance, sends] = SagaDecider.transition(definition, state.instance, inputOf(input, now));
+      const drafts: Array<Message.Draft> = [];
+      const timers: Array<TimerRequest> = [];
+      let asked: Message.Draft | null = null;
+      let timeoutMillis = 0;
+      for (const send of sends) {
+        if (send._tag === "Message" && isPerformedHere(send.draft.type)) asked = send.draft;
+        else if (send._tag === "Message") drafts.push(send.draft);
+        else if (send._tag !== "Local") timers.push(send);
+        if (send._tag === "Schedule") timeoutMillis = send.at - now;
+      }
+      const ask = asked === null ? null : { draft: asked, timeoutMillis };
+      const answer = { status: instance?.status ?? "running", ask };
+      return { state: instance === state.instance ? state : { ...state, instance }, drafts, timers, answer };
+    },
+    // Requests here have no idempotency key: the instance's id is one.
+    encodeAnswer: ({ status }) => status,
+    decodeAnswer: (status) => ({ status: decodeStatus(status), ask: null }),
+  };
+};
+
+const decodeStatus = Schema.decodeUnknownSync(SagaInstance.Status);
+
+const inputOf = <D>(input: Aggregate.Input<Command<D>>, now: Timestamp): SagaDecider.Input<D> => {
+  switch (input._tag) {
+    case "Request":
+      return input.command(now);
+    case "Message":
+      return { _tag: "Reply", envelope: input.envelope, now };
+    case "Timer":
+      return { _tag: "Timer", name: input.timer.name, token: input.timer.token, now };
+  }
+};
