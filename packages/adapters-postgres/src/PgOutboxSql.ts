@@ -15,6 +15,14 @@ const BLOCKING = `${REFUSED} and parked_as = 'blocking'`;
 const META = `id, type, topic, aggregateid, ${PgTime.millis("occurred_at")} as occurred_at, correlation_id, causation_id, step_key, saga,
   traceparent, tracestate`;
 
+/**
+ * For the rest of the transaction. The right plan is always that of the partial indexes, and statistics are late where rows
+ * come and go by the million: without this a claim took 68 ms after a million appends, until they were analysed (measured).
+ * As the plan is always the same, it is made once a connection: 0.6 ms a claim in place of 2.
+ */
+const BY_INDEX = `set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+  set_config('plan_cache_mode', 'force_generic_plan', true)`;
+
 /** `tables`: what stands before each table's name. */
 export const of = (tables: string) => ({
   append: `
@@ -37,9 +45,9 @@ with recursive pending as (
 select shard from pending where shard is not null`,
   /** Ordered, so that it is a probe of the index whatever the statistics say. */
   hasPending: `select exists (select from ${tables}outbox where ${PENDING} order by shard, seq limit 1) as pending`,
-  own: "select pg_try_advisory_xact_lock($1::int, $2::int) as owned",
+  own: `select ${BY_INDEX}, pg_try_advisory_xact_lock($1::int, $2::int) as owned`,
   /** Waits for the owner: at most the lock timeout. */
-  ownWaiting: "select true as owned from pg_advisory_xact_lock($1::int, $2::int)",
+  ownWaiting: `select ${BY_INDEX}, true as owned from pg_advisory_xact_lock($1::int, $2::int)`,
   /**
    * The oldest of a shard, from all partitions merged. The keys that wait behind a refused message are few, and are looked
    * up once.
@@ -48,7 +56,7 @@ select shard from pending where shard is not null`,
 select seq::float8 as seq, slot, ${META}, payload::text as payload,
   (topic, aggregateid) in (select topic, aggregateid from ${tables}outbox where shard = $1 and ${BLOCKING}) as held
 from ${tables}outbox o where shard = $1 and ${PENDING} order by o.seq limit $2::int`,
-  /** One partition at a time: the others are not even planned. */
+  /** One partition at a time: the others are pruned. */
   markSent: `update ${tables}outbox set sent_at = clock_timestamp() where slot = $1 and seq = any($2::bigint[])`,
   park: `update ${tables}outbox set parked_at = clock_timestamp(), parked_as = $3 where slot = $1 and seq = any($2::bigint[])`,
   /** Counts of index entries that end at a bound, and the head of each shard. */

@@ -1,8 +1,12 @@
-/** `saga outbox status`: what waits to be published, and what the broker refused for good. Reads, and changes nothing. */
-import { type Backlog, Outbox } from "@org/saga-core";
+/**
+ * `saga outbox`: what waits to be published (`status`), what the broker refused for good (`parked`), and what a person decides
+ * about it: publish it after all (`retry`), or give it up (`discard`). Payloads are never shown. Decisions are logged, a line
+ * for each message.
+ */
+import { type Backlog, BACKLOG_COUNT_MAX, Outbox, type Parked, type ParkedDecision } from "@org/saga-core";
 import { PgOutbox } from "@org/saga-postgres";
 import { Clock, Effect } from "effect";
-import { Command } from "effect/cli";
+import { Argument, Command, Flag } from "effect/cli";
 import * as CliFailure from "./CliFailure.ts";
 import * as Databases from "./Databases.ts";
 import * as Flags from "./Flags.ts";
@@ -12,9 +16,51 @@ const status = Command.make("status", { schemas: Flags.schemas, json: Flags.json
   Command.withDescription("Show the backlog of each schema. Exit code 3: messages are parked, and wait for a person"),
 );
 
+/** What fits on a few screens; whoever has more knows that already. */
+const LIST_DEFAULT = 100;
+/** One page in memory. */
+const LIST_MAX = 10_000;
+
+const parked = Command.make(
+  "parked",
+  {
+    schemas: Flags.schemas,
+    max: Flag.Int("max").pipe(
+      Flag.withDescription(`At most so many a schema, 1 to ${LIST_MAX}`),
+      Flag.withDefault(LIST_DEFAULT),
+      Flag.filter(
+        (max) => max >= 1 && max <= LIST_MAX,
+        () => `must be from 1 to ${LIST_MAX}`,
+      ),
+    ),
+    json: Flags.json,
+  },
+  (flags) => list(flags),
+).pipe(Command.withDescription("List messages that the broker refused for good, oldest first. Exit code 3: there are some"));
+
+const ids = Argument.String("id").pipe(Argument.withDescription("The message's id, as `parked` shows it"), Argument.atLeast(1));
+
+const retry = Command.make("retry", { ids, schemas: Flags.schemas, json: Flags.json }, (flags) => settle(flags, "Retry")).pipe(
+  Command.withDescription("Publish parked messages after all, and what waits behind them, in order"),
+);
+
+const discard = Command.make(
+  "discard",
+  {
+    ids,
+    schemas: Flags.schemas,
+    json: Flags.json,
+    yes: Flag.Boolean("yes").pipe(Flag.withDescription("Really: the messages are deleted, and never published"), Flag.withDefault(false)),
+  },
+  (flags) =>
+    flags.yes
+      ? settle(flags, "Discard")
+      : Effect.fail(CliFailure.usage("discarded messages are deleted, and never published: confirm with --yes")),
+).pipe(Command.withDescription("Give parked messages up; what waits behind them is published"));
+
 export const command = Command.make("outbox").pipe(
-  Command.withDescription("Look at messages that are to be published"),
-  Command.withSubcommands([status]),
+  Command.withDescription("Look at messages that are to be published, and decide about those that the broker refused"),
+  Command.withSubcommands([status, parked, retry, discard]),
 );
 
 const show = Effect.fn("Outbox.status")(function* (flags: { readonly schemas: ReadonlyArray<string>; readonly json: boolean }) {
@@ -22,19 +68,14 @@ const show = Effect.fn("Outbox.status")(function* (flags: { readonly schemas: Re
   const now = yield* Clock.currentTimeMillis;
   yield* Output.data(
     flags.json,
-    backlogs.map(({ schema, pending, oldestAt, parked }) => ({
-      schema,
-      pending,
-      oldestAt: oldestAt === null ? null : Output.time(oldestAt),
-      parked,
-    })),
+    backlogs.map((backlog) => ({ ...backlog, oldestAt: backlog.oldestAt === null ? null : Output.time(backlog.oldestAt) })),
     Output.table(
-      ["SCHEMA", "PENDING", "OLDEST", "PARKED"],
-      backlogs.map((backlog) => [backlog.schema, `${backlog.pending}`, age(backlog, now), `${backlog.parked}`]),
+      ["SCHEMA", "PENDING", "OLDEST", "PARKED", "HELD"],
+      backlogs.map((backlog) => [backlog.schema, count(backlog.pending), age(backlog, now), count(backlog.parked), count(backlog.held)]),
     ),
   );
-  const parked = backlogs.filter((backlog) => backlog.parked > 0).map(({ schema }) => schema);
-  if (parked.length > 0) return yield* CliFailure.findings(`refused by the broker for good, waiting for a person: ${parked.join(", ")}`);
+  const refused = backlogs.filter((backlog) => backlog.parked > 0).map(({ schema }) => schema);
+  if (refused.length > 0) return yield* CliFailure.findings(`refused by the broker for good, waiting for a person: ${refused.join(", ")}`);
 });
 
 const backlogOf = Effect.fnUntraced(function* (schema: string) {
@@ -45,3 +86,59 @@ const backlogOf = Effect.fnUntraced(function* (schema: string) {
 /** Seconds: the number that an alarm is set on. */
 const age = ({ oldestAt }: Backlog, now: number): string =>
   oldestAt === null ? "-" : `${Math.max(0, Math.round((now - oldestAt) / 1000))} s`;
+
+/** Counting ends at a bound. */
+const count = (value: number): string => (value < BACKLOG_COUNT_MAX ? `${value}` : `${value}+`);
+
+const list = Effect.fn("Outbox.parked")(function* (flags: {
+  readonly schemas: ReadonlyArray<string>;
+  readonly max: number;
+  readonly json: boolean;
+}) {
+  const rows = (yield* Effect.forEach(yield* Databases.chosen(flags.schemas), (schema) =>
+    Databases.within(schema, parkedOf(schema, flags.max)),
+  )).flat();
+  yield* Output.data(
+    flags.json,
+    rows,
+    Output.table(
+      ["SCHEMA", "MESSAGE", "TYPE", "TOPIC", "KEY", "SINCE", "HELD"],
+      rows.map((row) => [row.schema, row.messageId, row.type, row.topic, row.key, row.since, row.blocks ? count(row.held) : "-"]),
+    ),
+  );
+  if (rows.length > 0) return yield* CliFailure.findings(`${rows.length} parked message${rows.length === 1 ? "" : "s"}`);
+});
+
+const parkedOf = Effect.fnUntraced(function* (schema: string, max: number) {
+  const outbox = yield* Outbox;
+  return (yield* outbox.parked(max)).map((one) => documentOf(schema, one));
+}, Effect.provide(PgOutbox.layer));
+
+const documentOf = (schema: string, { blocks, held, message, parkedAt }: Parked) => ({
+  schema,
+  messageId: message.id,
+  type: message.type,
+  topic: message.topic,
+  key: message.key,
+  since: Output.time(parkedAt),
+  blocks,
+  held,
+});
+
+const settle = Effect.fn("Outbox.settle")(function* (
+  flags: { readonly ids: ReadonlyArray<string>; readonly schemas: ReadonlyArray<string>; readonly json: boolean },
+  decision: ParkedDecision,
+) {
+  const [schema, ...others] = yield* Databases.chosen(flags.schemas);
+  if (schema === undefined || others.length > 0) return yield* CliFailure.usage("name the one schema of the messages with --schema");
+  const decide = Effect.flatMap(Outbox, (outbox) => outbox.settleParked(flags.ids, decision)).pipe(Effect.provide(PgOutbox.layer));
+  const settled = yield* Databases.within(schema, decide);
+  const verb = decision === "Retry" ? "retried" : "discarded";
+  for (const { id, key, topic, type } of settled) {
+    yield* Effect.logInfo(`outbox of ${schema}: ${verb} by an operator: message ${id}, ${type}, key ${key}, topic ${topic}`);
+  }
+  const done = settled.map(({ id }) => id);
+  const unknown = flags.ids.filter((id) => !done.includes(id));
+  yield* Output.data(flags.json, { schema, [verb]: done, unknown }, done.map((id) => `${verb} ${id}`).join("\n"));
+  if (unknown.length > 0) return yield* CliFailure.failed(`not parked in schema ${schema}: ${unknown.join(", ")}`);
+});

@@ -156,10 +156,10 @@ describe("saga outbox status", () => {
   test("shows an empty outbox as one", async () => {
     expect(await look("outbox", "status", "--schema", "checkout", "--json")).toEqual({
       code: 0,
-      stdout: JSON.stringify([{ schema: "checkout", pending: 0, oldestAt: null, parked: 0 }], null, 2),
+      stdout: JSON.stringify([{ schema: "checkout", pending: 0, oldestAt: null, parked: 0, held: 0 }], null, 2),
       stderr: "",
     });
-    expect((await look("outbox", "status", "--schema", "checkout")).stdout).toMatch(/^checkout +0 +- +0$/m);
+    expect((await look("outbox", "status", "--schema", "checkout")).stdout).toMatch(/^checkout +0 +- +0 +0$/m);
   });
 
   test("counts what waits, and its age", async () => {
@@ -167,8 +167,8 @@ describe("saga outbox status", () => {
     await inSchema("order", commit(Effect.flatMap(Outbox, (outbox) => outbox.append(two))));
     const { code, stdout } = await look("outbox", "status", "--schema", "order", "--schema", "checkout");
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^order +2 +\d+ s +0$/m);
-    expect(stdout).toMatch(/^checkout +0 +- +0$/m);
+    expect(stdout).toMatch(/^order +2 +\d+ s +0 +0$/m);
+    expect(stdout).toMatch(/^checkout +0 +- +0 +0$/m);
   });
 
   test("ends with 3 while messages are parked", async () => {
@@ -182,7 +182,45 @@ describe("saga outbox status", () => {
     );
     const { code, stdout, stderr } = await look("outbox", "status", "--schema", "order");
     expect([code, stderr]).toEqual([3, "saga: refused by the broker for good, waiting for a person: order"]);
-    expect(stdout).toMatch(/^order +0 +- +2$/m);
+    expect(stdout).toMatch(/^order +0 +- +2 +0$/m);
+  });
+});
+
+describe("saga outbox parked, retry and discard", () => {
+  const listed = async (): Promise<ReadonlyArray<{ messageId: string; blocks: boolean; held: number }>> =>
+    JSON.parse((await look("outbox", "parked", "--schema", "order", "--json")).stdout);
+
+  test("lists what the broker refused, without payloads, and ends with 3", async () => {
+    const { code, stdout, stderr } = await look("outbox", "parked", "--schema", "order", "--schema", "checkout");
+    expect([code, stderr]).toEqual([3, "saga: 2 parked messages"]);
+    expect(stdout).toMatch(/^order +\S+ +test\.happened\.v1 +test\.happened +o-1 +\S+Z +0$/m);
+    expect(stdout).not.toContain(TOKEN);
+    expect(await look("outbox", "parked", "--schema", "checkout", "--json")).toEqual({ code: 0, stdout: "[]", stderr: "" });
+  });
+
+  test("retries one, and says so in the log", async () => {
+    const [first] = await listed();
+    const id = first?.messageId ?? "";
+    const { code, stdout, stderr } = await look("outbox", "retry", id, "--schema", "order");
+    expect([code, stdout]).toEqual([0, `retried ${id}`]);
+    expect(stderr).toContain(`retried by an operator: message ${id}`);
+    expect(await listed()).toHaveLength(1);
+    expect(JSON.parse((await look("outbox", "status", "--schema", "order", "--json")).stdout)).toMatchObject([{ pending: 1, parked: 1 }]);
+  });
+
+  test("discards only what is confirmed, and only what is parked", async () => {
+    const [left] = await listed();
+    const id = left?.messageId ?? "";
+    expect(await look("outbox", "discard", id, "--schema", "order")).toMatchObject({ code: 2 });
+    expect(await listed()).toHaveLength(1);
+    const { code, stdout, stderr } = await look("outbox", "discard", id, "m-unknown", "--schema", "order", "--yes", "--json");
+    expect([code, JSON.parse(stdout)]).toEqual([1, { schema: "order", discarded: [id], unknown: ["m-unknown"] }]);
+    expect(stderr).toContain("not parked in schema order: m-unknown");
+    expect(await look("outbox", "parked", "--schema", "order")).toMatchObject({ code: 0 });
+  });
+
+  test("asks for the one schema of the messages", async () => {
+    expect(await look("outbox", "retry", "m-1", "--schema", "order", "--schema", "checkout")).toMatchObject({ code: 2 });
   });
 });
 
