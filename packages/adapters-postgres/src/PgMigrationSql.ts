@@ -29,9 +29,10 @@ export const createTable = (client: Client): string =>
 /** In the order in which they were applied. What was applied at one time is of the package first: "0" comes before "a". */
 export const readApplied = (client: Client): string => `select name, checksum from ${table(client)} order by applied_at, name collate "C"`;
 
-/** The transaction's own time would not tell its migrations apart, and it may have waited for another one. */
+/** Later than all others, whatever the clock says: `down` goes by it. */
 export const record = (client: Client): string =>
-  `insert into ${table(client)} (name, checksum, applied_at) values ($1, $2, clock_timestamp())`;
+  `insert into ${table(client)} (name, checksum, applied_at)
+select $1, $2, greatest(clock_timestamp(), max(applied_at) + interval '1 microsecond') from ${table(client)}`;
 
 export const forget = (client: Client): string => `delete from ${table(client)} where name = $1`;
 

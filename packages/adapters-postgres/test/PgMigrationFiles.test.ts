@@ -103,6 +103,15 @@ describe("migrations of one's own", () => {
     expect(await inSchema(schema, PgMigrations.down(99, { folders }))).toEqual([...OWN.toReversed(), ...PACKAGE.slice(0, -1).toReversed()]);
   });
 
+  it("go down in that order also where the server's clock went back", async () => {
+    const schema = fresh();
+    const folders = [await folderOf(CUSTOMERS)];
+    await inSchema(schema, PgMigrations.up());
+    await instance.query(`update "${schema}".saga_migrations set applied_at = applied_at + interval '1 day'`);
+    await inSchema(schema, PgMigrations.up({ folders }));
+    expect(await inSchema(schema, PgMigrations.down(2, { folders }))).toEqual(OWN.toReversed());
+  });
+
   it("are left alone by a process that was not told of their folder", async () => {
     const schema = fresh();
     const folders = [await folderOf(CUSTOMERS)];

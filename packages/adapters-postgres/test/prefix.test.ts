@@ -14,6 +14,8 @@ import * as Catalog from "./Catalog.ts";
 import * as Embedded from "./Embedded.ts";
 import { document } from "./Samples.ts";
 
+const PREFIX_MAX = 20;
+
 /** Milliseconds that a case of random commands may take on a busy machine. */
 const SLOW_MS = 60_000;
 const SCHEMA = "shared";
@@ -43,7 +45,9 @@ describe("with a prefix", () => {
 
   it("the schema is the golden one, but for the prefix", async () => {
     const schema = "prefixed";
-    const prefix = "app_";
+    // As long as it may be: a name that is too long would be cut, and no longer be the golden one.
+    const prefix = "as_long_as_it_may_be";
+    expect(prefix.length).toBe(PREFIX_MAX);
     await Effect.runPromise(Effect.provide(PgMigrations.up(), PgClient.layerPglite(instance, schema, prefix)));
     const { rows } = await instance.query<{ readonly line: string }>(Catalog.DESCRIBE, [schema]);
     const lines = rows.map((row) => row.line.replaceAll(prefix, "")).filter((line) => !line.startsWith("saga_migrations"));

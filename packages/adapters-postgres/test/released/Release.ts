@@ -34,3 +34,12 @@ export const checksums = async (): Promise<Readonly<Record<string, string>>> => 
   });
   return Object.fromEntries(await Promise.all(sums));
 };
+
+/** Of the package, between releases. */
+export const UNRELEASED = "0.0.0";
+
+export const packageVersion = async (): Promise<string> => {
+  const text = await readFile(new URL("../../package.json", import.meta.url), "utf8");
+  const { version }: { readonly version: string } = JSON.parse(text);
+  return version;
+};

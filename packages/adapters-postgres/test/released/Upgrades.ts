@@ -25,8 +25,9 @@ const services = PgStores.layerClient.pipe(Layer.provideMerge(PgStock.layer));
 export const run = (target: () => Target): void => {
   const use = <A>(effect: Effect.Effect<A, unknown, PgClient>): Promise<A> => Effect.runPromise(Effect.provide(effect, target().client));
 
-  it("know a release", () => {
+  it("know every release: the version that is about to be one is recorded", async () => {
     expect(versions).toContain("0.1.0");
+    expect([Release.UNRELEASED, ...versions]).toContain(await Release.packageVersion());
   });
 
   describe.each(versions)("from %s", (version) => {
