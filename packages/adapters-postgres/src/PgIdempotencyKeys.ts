@@ -39,7 +39,8 @@ from unnest($1::text[], $2::text[]) with ordinality as k(scope, key, n)
 join ${tables}idempotency_keys i on i.scope = k.scope and i.key = k.key`,
   record: `
 insert into ${tables}idempotency_keys (scope, key, fingerprint, answer)
-select scope, key, fingerprint, answer::jsonb from unnest($1::text[], $2::text[], $3::text[], $4::text[]) as a(scope, key, fingerprint, answer)
+select scope, key, fingerprint, answer
+from rows from (unnest($1::text[], $2::text[], $3::text[]), jsonb_array_elements($4::jsonb)) as a(scope, key, fingerprint, answer)
 order by scope, key`,
 });
 
@@ -98,7 +99,7 @@ const record = Effect.fnUntraced(function* (
     answers.map(({ key }) => key.scope),
     answers.map(({ key }) => key.key),
     answers.map(({ key }) => key.fingerprint),
-    texts,
+    PgState.listOf(texts),
   ]);
 });
 
