@@ -57,6 +57,17 @@ describe("a service's process", { timeout: 60_000 }, () => {
     expect(await readFile(logFile, "utf8")).toContain("ROLES");
   });
 
+  it("refuses a pool that is smaller than what its roles can hold at once, and shows the sum", async () => {
+    const logFile = join(folder, "pool.log");
+    const settings = { SAGA_PG_URL: "postgres://127.0.0.1:1/none", SAGA_KAFKA_BROKERS: "127.0.0.1:1", SAGA_PG_POOL_SIZE: "3" };
+    service = new ServiceProcess({ service: "order", env: { ...settings, ROLES: "relay" }, url, logFile });
+    service.start();
+    await expect(service.ready()).rejects.toThrow(logFile);
+    expect(await readFile(logFile, "utf8")).toMatch(
+      /^SAGA_PG_POOL_SIZE is 3, but order can hold 7 connections at once: .* \(RELAY_SHARDS_IN_FLIGHT\)/m,
+    );
+  });
+
   it("is not waited for without end", async () => {
     service = new ServiceProcess({ service: SERVICE, env, url, logFile: null });
     service.start();

@@ -6,7 +6,7 @@ import { Order, OrderId, OrderStore, StockReservation } from "@org/saga-core";
 import { Invariants } from "@org/saga-core/testing";
 import { Effect } from "effect";
 import * as PgClient from "../src/PgClient.ts";
-import { type Load, ON_HAND, type Told } from "./Load.ts";
+import { type Load, ON_HAND, patiently, type Told } from "./Load.ts";
 import * as Tally from "./Tally.ts";
 
 interface Row {
@@ -25,7 +25,7 @@ export const violations = Effect.fnUntraced(function* (load: Load) {
     (tables) => `select id, state from ${tables}documents where kind = '${Tally.KIND}'`,
   );
   const placed = yield* rows<{ readonly id: string }>((tables) => `select id from ${tables}orders`);
-  const orders = yield* Effect.flatMap(OrderStore, (store) => store.find(placed.map(({ id }) => OrderId.make(id))));
+  const orders = yield* Effect.flatMap(OrderStore, (store) => patiently(store.find(placed.map(({ id }) => OrderId.make(id)))));
   const parked = yield* rows((tables) => `select 1 from ${tables}outbox where parked_at is not null`);
   return [
     ...load.poisoned.map((detail) => `an outage was blamed on an item: ${detail}`),
@@ -42,7 +42,7 @@ export const violations = Effect.fnUntraced(function* (load: Load) {
 
 const rows = <R extends object>(text: (tables: string) => string) =>
   Effect.flatMap(PgClient.PgClient, (client) =>
-    Effect.map(client.query<R>("Audit.rows", text(client.tables)), (result): ReadonlyArray<R> => result.rows),
+    Effect.map(patiently(client.query<R>("Audit.rows", text(client.tables))), (result): ReadonlyArray<R> => result.rows),
   );
 
 /** What was accepted is there; what is there was accepted, or nobody knew. */
@@ -91,7 +91,7 @@ const canceled = (load: Load, order: Order.Order): Invariants.Violations => {
 
 /** G1, G2, and a hold for each accepted reservation and for no other. */
 const stock = Effect.fnUntraced(function* (load: Load) {
-  const balances = yield* Effect.flatMap(StockReservation, (engine) => engine.allBalances);
+  const balances = yield* Effect.flatMap(StockReservation, (engine) => patiently(engine.allBalances));
   const holds = yield* rows<{ readonly id: string }>((tables) => `select order_id as id from ${tables}stock_holds where status = 'held'`);
   const held = balances.reduce((sum, balance) => sum + balance.held, 0);
   return [

@@ -25,7 +25,7 @@ import {
   StoreError,
   TimerPump,
 } from "@org/saga-core";
-import { Cause, Effect, Exit, Layer, Result } from "effect";
+import { Cause, Effect, Exit, Layer, Result, Schedule } from "effect";
 import type * as PgClient from "../src/PgClient.ts";
 import type { PgOptions } from "../src/PgConfig.ts";
 import * as PgStock from "../src/PgStock.ts";
@@ -92,13 +92,21 @@ export const answered = (load: Load, count: number): Effect.Effect<void> =>
 
 const sizeOf = (told: Told): number => told.accepted.size + told.refused.size;
 
-/** Runs callers, relay and timers around `during`; then lets them end, and the outbox empty itself. */
-export const run = Effect.fnUntraced(function* <E, R>(load: Load, during: Effect.Effect<void, E, R>) {
-  const { broker } = load;
-  for (const topic of [Tally.Announced.topic, ...CheckoutMessages.catalogue.topics]) broker.ensure(topic);
+/**
+ * Runs callers, relay and timers around `during`; then lets callers and timers end, the outbox empty itself, and ends the
+ * relay: what the audit reads stands still.
+ */
+export const run = <E, R>(load: Load, during: Effect.Effect<void, E, R>) =>
+  Effect.gen(function* () {
+    for (const topic of [Tally.Announced.topic, ...CheckoutMessages.catalogue.topics]) load.broker.ensure(topic);
+    yield* Layer.build(Layer.provide(OutboxRelay.layer, bus(load)));
+    yield* Effect.scoped(serve(load, during));
+    yield* drained;
+  }).pipe(Effect.scoped);
+
+const serve = Effect.fnUntraced(function* <E, R>(load: Load, during: Effect.Effect<void, E, R>) {
   const stock = yield* StockReservation;
   yield* stock.execute(SKUS.map((sku) => ({ _tag: "Adjust", id: `seed-${sku}`, sku, delta: ON_HAND })));
-
   const tallies = yield* Mailbox.make<Tally.Input, Tally.Handled, CommandHandler.Ports | DocumentStore>({
     name: Tally.KIND,
     key: Aggregate.keyOf,
@@ -110,9 +118,7 @@ export const run = Effect.fnUntraced(function* <E, R>(load: Load, during: Effect
     key: Aggregate.keyOf,
     run: CommandHandler.runBatch(SagaRunner.make(definition)),
   });
-  yield* Layer.build(Layer.provide(OutboxRelay.layer, bus(load)));
   yield* Layer.build(TimerPump.layer(definition.name, TimerPump.into(orders)));
-
   const callers = [
     ...repeated(TALLY_CALLERS, load, callTally(load, tallies)),
     ...repeated(ORDER_CALLERS, load, callOrder(load, orders)),
@@ -123,7 +129,6 @@ export const run = Effect.fnUntraced(function* <E, R>(load: Load, during: Effect
     Effect.sync(() => void (load.isEnding = true)),
   );
   yield* Effect.all([guarded, ...callers], { concurrency: "unbounded", discard: true });
-  yield* drained;
 });
 
 /** One command in a transaction of its own, without a mailbox that tries again: null, or why not. */
@@ -162,11 +167,12 @@ const bus = (load: Load): Layer.Layer<MessageBus> =>
 /** Until nothing is left to publish. */
 const drained: Effect.Effect<void, StoreError, Outbox> = Effect.gen(function* () {
   const outbox = yield* Outbox;
-  for (;;) {
-    if ((yield* outbox.backlog).pending === 0) return;
-    yield* Effect.sleep(LOOK_EVERY_MS);
-  }
+  while ((yield* patiently(outbox.backlog)).pending > 0) yield* Effect.sleep(LOOK_EVERY_MS);
 });
+
+/** On a busy machine a look may meet the short timeouts of a test. */
+export const patiently = <A, R>(look: Effect.Effect<A, StoreError, R>): Effect.Effect<A, StoreError, R> =>
+  Effect.retry(look, { while: (error) => error.isRetryable, schedule: Schedule.spaced(LOOK_EVERY_MS) });
 
 type OrderInput = Aggregate.Input<SagaRunner.Command>;
 type OrderHandled = CommandHandler.Handled<SagaRunner.Answer>;
