@@ -28,12 +28,12 @@ export const of = (tables: string) => ({
   append: `
 insert into ${tables}outbox (id, shard, aggregatetype, aggregateid, type, topic, payload, occurred_at, correlation_id, causation_id,
   step_key, saga, traceparent, tracestate)
-select id, shard, aggregatetype, aggregateid, type, topic, payload::jsonb, ${PgTime.moment("occurred_at")}, correlation_id, causation_id,
+select id, shard, aggregatetype, aggregateid, type, topic, payload, ${PgTime.moment("occurred_at")}, correlation_id, causation_id,
   step_key, saga, traceparent, tracestate
-from unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::float8[], $9::text[], $10::text[],
-  $11::text[], $12::text[], $13::text[], $14::text[]) with ordinality
-  as m(id, shard, aggregatetype, aggregateid, type, topic, payload, occurred_at, correlation_id, causation_id, step_key, saga,
-  traceparent, tracestate, ordinal)
+from rows from (unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $8::float8[], $9::text[], $10::text[],
+  $11::text[], $12::text[], $13::text[], $14::text[]), jsonb_array_elements($7::jsonb)) with ordinality
+  as m(id, shard, aggregatetype, aggregateid, type, topic, occurred_at, correlation_id, causation_id, step_key, saga,
+  traceparent, tracestate, payload, ordinal)
 order by ordinal`,
   /** From shard to shard: as many steps as there are shards with something pending, at rest one. */
   pendingShards: `
