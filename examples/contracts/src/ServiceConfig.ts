@@ -3,9 +3,11 @@
  * for; `.env.example` holds the same list (a test compares them). An empty variable counts as not set. A bad value is one
  * error that names the variable and says what to do; values of secrets are never repeated.
  */
-import { Effect, Redacted, Result } from "effect";
+import type { Retention } from "@org/saga-core";
+import { Duration, Effect, Redacted, Result } from "effect";
 import * as Concurrency from "./Concurrency.ts";
 import { type Environment, list, pattern, reader, secret, ServiceConfigError, valueOf, whole, wrong } from "./Environment.ts";
+import * as Keeping from "./Keeping.ts";
 import { CALL_TIMEOUT_MAX_MS } from "./PaymentProvider.ts";
 import { type VariableName, variables } from "./Variables.ts";
 
@@ -42,6 +44,9 @@ const roleOf: Readonly<Record<string, Role>> = {
 /** Which engine holds the stock. */
 export type StockEngine = "redis" | "postgres";
 
+/** How messages are taken: admitted in the handler's transaction, or stored first and handled by workers. */
+export type InboxMode = "transaction" | "store";
+
 export interface ServiceConfig {
   /** Null: not set; the service then needs to be given its stores by whoever starts it. */
   readonly postgresUrl: Redacted.Redacted | null;
@@ -54,6 +59,8 @@ export interface ServiceConfig {
   readonly http: { readonly host: string; readonly ports: Readonly<Record<ServiceName, number>> };
   readonly roles: ReadonlySet<Role>;
   readonly concurrency: Concurrency.Concurrency;
+  readonly inboxMode: InboxMode;
+  readonly retention: Retention.Policy;
   readonly urls: { readonly catalog: string | null; readonly provider: string; readonly webhook: string };
   /** The first signs; all verify. */
   readonly webhookSecrets: ReadonlyArray<Redacted.Redacted>;
@@ -112,6 +119,8 @@ export const parse = (environment: Environment): Result.Result<ServiceConfig, Se
       },
       roles: yield* rolesIn(environment),
       concurrency: yield* Concurrency.parse(environment),
+      inboxMode: yield* inboxMode(environment),
+      retention: yield* Keeping.parse(environment),
       urls: {
         catalog: yield* url("CATALOG_URL"),
         provider: provider ?? variables.PAYMENT_PROVIDER_URL.fallback,
@@ -142,7 +151,7 @@ export const listenOf = (config: ServiceConfig, service: ServiceName): { readonl
 const HEARTBEATS = 10;
 
 /** How a service reaches Kafka: options of `KafkaBus.layer`. */
-export const kafka = ({ kafkaBrokers, topicPrefix, kafkaSessionMillis, concurrency }: ServiceConfig, service: ServiceName) =>
+export const kafka = ({ kafkaBrokers, topicPrefix, kafkaSessionMillis, concurrency, retention }: ServiceConfig, service: ServiceName) =>
   Effect.map(need(kafkaBrokers, "SAGA_KAFKA_BROKERS"), (brokers) => ({
     brokers,
     topicPrefix,
@@ -150,6 +159,7 @@ export const kafka = ({ kafkaBrokers, topicPrefix, kafkaSessionMillis, concurren
     sessionTimeoutMillis: kafkaSessionMillis,
     heartbeatMillis: Math.ceil(kafkaSessionMillis / HEARTBEATS),
     concurrency: concurrency.consumer.partitions,
+    topicRetentionMillis: Duration.toMillis(retention.topic),
   }));
 
 /** A value that is needed here; fails with the variable's name if it is not set. */
@@ -175,6 +185,13 @@ const rolesIn = (environment: Environment): Result.Result<ReadonlySet<Role>, Ser
   return found.length === names.length && found.length > 0
     ? Result.succeed(new Set(found))
     : wrong("ROLES", `is ${JSON.stringify(names.join(",").slice(0, 80))}: set a comma-separated list of ${roles.join(", ")}`);
+};
+
+const inboxMode = (environment: Environment): Result.Result<InboxMode, ServiceConfigError> => {
+  const value = valueOf(environment, "INBOX_MODE");
+  return value === "transaction" || value === "store"
+    ? Result.succeed(value)
+    : wrong("INBOX_MODE", `is ${JSON.stringify(value.slice(0, 40))}: set transaction or store`);
 };
 
 const stockEngine = (environment: Environment): Result.Result<StockEngine, ServiceConfigError> => {

@@ -3,6 +3,7 @@
  * exit code 2; any other failure to start is logged and ends with 1.
  */
 import { NodeRuntime } from "@effect/platform-node";
+import { Retention } from "@org/saga-core";
 import { Cause, Console, Effect, Exit, Layer } from "effect";
 import { load, type ServiceConfig, ServiceConfigError } from "./ServiceConfig.ts";
 
@@ -19,7 +20,7 @@ export const run = <A, E>(service: (config: ServiceConfig) => Layer.Layer<A, E>)
 /** What `run` runs. */
 export const program = <A, E>(service: (config: ServiceConfig) => Layer.Layer<A, E>): Effect.Effect<never, E | ServiceConfigError> =>
   load.pipe(
-    Effect.flatMap((config) => Layer.launch(service(config))),
+    Effect.flatMap((config) => Layer.launch(Layer.provide(service(config), Layer.succeed(Retention.CurrentPolicy, config.retention)))),
     Effect.tapCause((cause) => {
       if (Cause.hasInterruptsOnly(cause)) return Effect.void;
       const error = Cause.squash(cause);

@@ -60,6 +60,7 @@ describe("ServiceConfig", () => {
       sessionTimeoutMillis: 6_000,
       heartbeatMillis: 600,
       concurrency: 8,
+      topicRetentionMillis: 86_400_000,
     });
     assert.isTrue(Exit.isFailure(Effect.runSyncExit(ServiceConfig.kafka(parsed({}), "order"))));
   });
@@ -76,6 +77,10 @@ describe("ServiceConfig", () => {
     ["SAGA_TOPIC_PREFIX", "a_b", "letters"],
     ["SAGA_REDIS_PREFIX", "a b", "letters"],
     ["STOCK_ENGINE", "lua", "redis or postgres"],
+    ["INBOX_MODE", "both", "transaction or store"],
+    ["INBOX_RETENTION", "1d", "2d 13h: retries 1h + dead letters 1d 12h + topic 1d"],
+    ["INBOX_RETENTION", "3 days", "36h or 3d"],
+    ["TOPIC_RETENTION", "0d", "36h or 3d"],
     ["HTTP_HOST", "a b", "address"],
     ["ORDER_PORT", "99999", "from 0 to 65535"],
     ["CHECKOUT_PORT", "abc", "whole number"],

@@ -2,17 +2,29 @@
 import { Effect, Layer } from "effect";
 import type { HttpServer, HttpServerError } from "effect/http";
 import { type Connections, HttpService, type Operations, type ServiceConfig } from "@example/contracts";
-import { type CommandHandler, type DeadLetters, type DocumentStore, type MessageBus, Outbox } from "@org/saga-core";
+import {
+  type CommandHandler,
+  type DeadLetters,
+  type DocumentStore,
+  type InboxQueue,
+  InboxWorker,
+  type Lock,
+  type MessageBus,
+  Outbox,
+} from "@org/saga-core";
 import * as NotificationHttp from "./NotificationHttp.ts";
 import * as NotificationService from "./NotificationService.ts";
 
 /** Its PostgreSQL schema. */
 export const SCHEMA = "notification";
 
-/** What of it holds connections: batches of its mailbox; the retention. */
-export const SHAPE: Connections.Shape = { mailbox: true, responds: false, ledger: false, loops: 1 };
+/** What of it holds connections: batches of its mailbox; the retention; with a store, what stores and who works at it. */
+export const shapeOf = ({ inboxMode }: Pick<Settings, "inboxMode">): Connections.Shape => {
+  const stores = inboxMode === "store";
+  return { mailbox: true, responds: stores, ledger: false, loops: stores ? 1 + InboxWorker.SHARDS_IN_FLIGHT : 1 };
+};
 
-export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles" | "concurrency">;
+export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles" | "concurrency" | "inboxMode">;
 
 const web = (settings: Settings) =>
   Layer.unwrap(
@@ -23,7 +35,7 @@ const web = (settings: Settings) =>
     }),
   );
 
-export type Ports = CommandHandler.Ports | DocumentStore | DeadLetters | MessageBus;
+export type Ports = CommandHandler.Ports | DocumentStore | DeadLetters | InboxQueue | Lock | MessageBus;
 
 export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
   Layer.merge(
@@ -31,5 +43,6 @@ export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, Ht
     NotificationService.roles(
       [...settings.roles].filter((role) => role !== "web"),
       settings.concurrency,
+      settings.inboxMode,
     ),
   ).pipe(Layer.provide(NotificationService.layerWith(settings.concurrency.mailbox)));

@@ -2,7 +2,7 @@
  * The notification service: hears what happens to orders and tells the customer, once per status. Here telling is a record
  * and a line in the log; a real one would hand the record to a mail service by its id.
  */
-import { Concurrency } from "@example/contracts";
+import { Concurrency, type ServiceConfig } from "@example/contracts";
 import { Context, Effect, Exit, Layer, Schema } from "effect";
 import {
   Aggregate,
@@ -11,6 +11,10 @@ import {
   type DeadLetters,
   DocumentAggregate,
   DocumentStore,
+  InboxPuller,
+  type InboxQueue,
+  InboxWorker,
+  type Lock,
   Mailbox,
   type Message,
   type MessageBus,
@@ -68,36 +72,43 @@ export const find = Effect.fn("NotificationService.find")(function* (orderId: Or
 const decode = Schema.decodeUnknownSync(Schema.toCodecJson(Notice.Notices));
 
 /** Hears of orders, and tells. */
-export const consumer = (
-  concurrency: Concurrency.Concurrency,
-): Layer.Layer<never, never, Notices | DeadLetters | UnitOfWork | MessageBus> =>
-  MessageConsumer.layer({
-    group: NAME,
-    batchMax: concurrency.consumer.batchMax,
-    catalogue: M.catalogue,
-    types: [M.OrderCreated, M.OrderStatusChanged],
-    handle: Effect.fnUntraced(function* (envelopes) {
-      const mailbox = yield* Notices;
-      const exits = yield* mailbox.submitAll(envelopes.map((envelope) => ({ _tag: "Message", envelope })));
-      for (const [index, exit] of exits.entries()) {
-        const envelope = envelopes[index];
-        if (envelope === undefined || Exit.isFailure(exit) || exit.value._tag !== "Answered") continue;
-        yield* Effect.logInfo(`order ${envelope.key} is ${fromMessage(envelope)?.notice.status ?? "unknown"}`);
-      }
-      return exits;
-    }),
-  });
+const hearing = (concurrency: Concurrency.Concurrency): MessageConsumer.Options<Notices> => ({
+  group: NAME,
+  batchMax: concurrency.consumer.batchMax,
+  catalogue: M.catalogue,
+  types: [M.OrderCreated, M.OrderStatusChanged],
+  handle: Effect.fnUntraced(function* (envelopes) {
+    const mailbox = yield* Notices;
+    const exits = yield* mailbox.submitAll(envelopes.map((envelope) => ({ _tag: "Message", envelope })));
+    for (const [index, exit] of exits.entries()) {
+      const envelope = envelopes[index];
+      if (envelope === undefined || Exit.isFailure(exit) || exit.value._tag !== "Answered") continue;
+      yield* Effect.logInfo(`order ${envelope.key} is ${fromMessage(envelope)?.notice.status ?? "unknown"}`);
+    }
+    return exits;
+  }),
+});
+
+type Hears = Notices | DeadLetters | UnitOfWork | MessageBus | InboxQueue | Lock;
+
+/** Takes messages from the broker: to handle them, or to store them for the workers. */
+export const consumer = (concurrency: Concurrency.Concurrency, inbox: ServiceConfig.InboxMode): Layer.Layer<never, never, Hears> =>
+  inbox === "store" ? InboxPuller.layer(hearing(concurrency)) : MessageConsumer.layer(hearing(concurrency));
 
 export const relay = (concurrency: Concurrency.Concurrency) =>
   Layer.merge(OutboxRelay.layerWith(concurrency.relay), OutboxMonitor.layer("notification"));
 
-/** Forgets what is old. */
-export const worker = () => Retention.layer;
+/** Forgets what is old, and handles what is stored. */
+export const worker = (concurrency: Concurrency.Concurrency, inbox: ServiceConfig.InboxMode) =>
+  Layer.merge(Retention.layer, inbox === "store" ? InboxWorker.layer(hearing(concurrency)) : Layer.empty);
 
 export type Role = "relay" | "consumer" | "worker";
 
 const byRole = { relay, consumer, worker };
 
 /** The background work of a process with these roles. */
-export const roles = (names: ReadonlyArray<Role>, concurrency: Concurrency.Concurrency = Concurrency.defaults) =>
-  Layer.mergeAll(Layer.empty, ...names.map((name) => byRole[name](concurrency)));
+export const roles = (
+  names: ReadonlyArray<Role>,
+  concurrency: Concurrency.Concurrency = Concurrency.defaults,
+  inbox: ServiceConfig.InboxMode = "transaction",
+) => Layer.mergeAll(Layer.empty, ...names.map((name) => byRole[name](concurrency, inbox)));

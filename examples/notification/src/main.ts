@@ -9,7 +9,7 @@ ServiceMain.run((config) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const url = yield* ServiceConfig.need(config.postgresUrl, "SAGA_PG_URL");
-      const poolSize = yield* Connections.poolSize(config, "notification", NotificationApp.SHAPE);
+      const poolSize = yield* Connections.poolSize(config, "notification", NotificationApp.shapeOf(config));
       const stores = PgStores.layer({ url, schema: NotificationApp.SCHEMA, applicationName: "notification", poolSize });
       const bus = KafkaBus.layer(yield* ServiceConfig.kafka(config, "notification"));
       return NotificationApp.layer(config).pipe(Layer.provide([stores, bus]));

@@ -13,9 +13,11 @@ import {
   UnitOfWork,
 } from "@org/saga-core";
 import { Conversation, Simulator } from "@org/saga-core/testing";
+import { Concurrency, type ServiceConfig } from "@example/contracts";
 import { NotificationService } from "@example/notification";
 
-const service = NotificationService.roles(["relay", "consumer", "worker"]).pipe(Layer.provide(NotificationService.layer));
+const serviceIn = (mode: ServiceConfig.InboxMode) =>
+  NotificationService.roles(["relay", "consumer", "worker"], Concurrency.defaults, mode).pipe(Layer.provide(NotificationService.layer));
 
 const orderId = OrderId.make("order-1");
 
@@ -40,17 +42,20 @@ const told = [
   ["canceled", "outOfStock"],
 ];
 
-const hold = <A, E>(
-  script: (talk: Conversation.Talk) => Effect.Effect<A, E, Conversation.Ports>,
-  faults = Simulator.noFaults,
-  seed = 1,
-): A => Conversation.hold({ service, catalogue: M.catalogue, faults, seed }, script);
+const holdIn =
+  (mode: ServiceConfig.InboxMode) =>
+  <A, E>(script: (talk: Conversation.Talk) => Effect.Effect<A, E, Conversation.Ports>, faults = Simulator.noFaults, seed = 1): A =>
+    Conversation.hold({ service: serviceIn(mode), catalogue: M.catalogue, faults, seed }, script);
 
 /** Schedules of crashes that a test tries, and how long it may take for that on a busy machine, in milliseconds. */
 const SEEDS = 8;
 const CRASHES_MS = 60_000;
 
-describe("the notification service", () => {
+const modes: ReadonlyArray<ServiceConfig.InboxMode> = ["transaction", "store"];
+
+describe.each(modes)("the notification service, its inbox in mode %s", (mode) => {
+  const hold = holdIn(mode);
+
   it("tells each status once, in order, however often it hears of it", () => {
     hold(
       Effect.fnUntraced(function* (talk) {

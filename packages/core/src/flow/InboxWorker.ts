@@ -90,7 +90,7 @@ const workAt = Effect.fnUntraced(function* <R>(options: Options<R>, shard: numbe
   const queue = yield* InboxQueue;
   const policy = options.policy ?? "wait";
   const outages: Array<StoreError> = [];
-  const result = yield* queue.process(options.group, shard, WORK_BATCH_MAX, policy, (messages) =>
+  const result = yield* queue.process(options.group, shard, options.batchMax ?? WORK_BATCH_MAX, policy, (messages) =>
     Effect.map(handleAll(options, messages), (batch) => {
       if (batch.outage !== null) outages.push(batch.outage);
       return batch.marks;
