@@ -3,7 +3,7 @@ import { Effect, Layer, Redacted, References } from "effect";
 import { describe, expect, it } from "vitest";
 import { ServiceConfig, Webhook } from "@example/contracts";
 import { CheckoutApp, PaymentWebhook } from "@example/checkout";
-import { MemoryBus, MemoryDatabase, MemoryStores, MessageBus, Money } from "@org/saga-core";
+import { IdempotencyKeys, MemoryBus, MemoryDatabase, MemoryStores, MessageBus, Money } from "@org/saga-core";
 import { eventOf, ProviderFake } from "./ProviderFake.ts";
 
 const [old, fresh] = [Redacted.make("old-secret"), Redacted.make("new-secret")];
@@ -19,13 +19,14 @@ const config = ((): ServiceConfig.ServiceConfig => {
 const withService = <A, E>(
   test: (url: string, database: MemoryDatabase.Database) => Effect.Effect<A, E, HttpClient.HttpClient>,
   settings: CheckoutApp.Settings = config,
+  keys: (intact: IdempotencyKeys["Service"]) => IdempotencyKeys["Service"] = (intact) => intact,
 ): Promise<A> =>
   Effect.runPromise(
     Effect.gen(function* () {
       const database = yield* MemoryDatabase.make;
-      const app = CheckoutApp.layer(settings).pipe(
-        Layer.provide([MemoryStores.layerOf(database), Layer.effect(MessageBus, quiet), new ProviderFake().layer]),
-      );
+      const stores = MemoryStores.layerOf(database);
+      const wrapped = Layer.merge(stores, Layer.provide(Layer.effect(IdempotencyKeys, Effect.map(IdempotencyKeys, keys)), stores));
+      const app = CheckoutApp.layer(settings).pipe(Layer.provide([wrapped, Layer.effect(MessageBus, quiet), new ProviderFake().layer]));
       return yield* Effect.provide(
         Effect.gen(function* () {
           const { address } = yield* HttpServer.HttpServer;
@@ -60,6 +61,25 @@ describe("POST /api/v1/webhooks/payments", () => {
         expect(database.idempotencyKeys.committed.size).toBe(1);
       }),
     ));
+
+  it("is not answered with success while the same event is in flight elsewhere: it may yet fail there", () => {
+    let isHeld = true;
+    return withService(
+      (url, database) =>
+        Effect.gen(function* () {
+          expect(yield* deliver(url, event, signed(event))).toBe(409);
+          expect(database.idempotencyKeys.committed.size).toBe(0);
+          isHeld = false;
+          expect(yield* deliver(url, event, signed(event))).toBe(204);
+          expect(database.idempotencyKeys.committed.size).toBe(1);
+        }),
+      config,
+      (intact) => ({
+        ...intact,
+        claim: (list) => (isHeld ? Effect.succeed(list.map(() => ({ _tag: "InFlight" as const }))) : intact.claim(list)),
+      }),
+    );
+  });
 
   it("refuses what is not signed, signed by someone else, changed, or old, and records nothing", () =>
     withService((url, database) =>
