@@ -2,9 +2,11 @@
 import { parseArgs } from "node:util";
 import * as Orders from "./orders/orders.ts";
 import * as Outbox from "./outbox/outbox.ts";
+import * as Backlog from "./outbox-order/backlog.ts";
+import * as Inversions from "./outbox-order/inversions.ts";
 import * as Saga from "./saga/saga.ts";
 
-const benches = { orders: Orders.run, outbox: Outbox.run, saga: Saga.run };
+const benches = { backlog: Backlog.run, inversions: Inversions.run, orders: Orders.run, outbox: Outbox.run, saga: Saga.run };
 
 const names = Object.keys(benches).join(", ");
 const USAGE = `Usage: npm run bench -- NAME [--quick] [--json]
