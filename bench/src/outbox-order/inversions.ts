@@ -32,7 +32,7 @@ const ACK_MS = 3;
 const IDLE_MS = 1_000;
 
 /** Between two attacks, in milliseconds: four relays that are started anew as often still get somewhere. */
-const ATTACK_EVERY_MS = 500;
+const ATTACK_EVERY_MS = 1_000;
 /** Long enough that others have taken the shards over, in milliseconds. */
 const FROZEN_MS = 2_500;
 /** Nobody waits forever for what was lost, in milliseconds. */
@@ -154,8 +154,8 @@ const attackersOf = (url: string, recorder: Recorder.Recorder) => {
   };
   recorder.onPiece = (pid) => {
     const sender = relays.get(pid);
-    // One is left alone: somebody has to take over.
-    if (isArmed && sender !== undefined && !frozen.has(sender) && frozen.size < RELAYS - 1) attack(sender);
+    // Half of them are left: somebody has to take over.
+    if (isArmed && sender !== undefined && !frozen.has(sender) && frozen.size < RELAYS / 2) attack(sender);
   };
   return {
     counts: () => ({ ...done }),

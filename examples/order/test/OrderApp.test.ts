@@ -1,5 +1,5 @@
 import { FetchHttpClient, HttpBody, HttpClient, HttpClientRequest, HttpServer } from "effect/http";
-import { Deferred, Effect, Fiber, Layer, References } from "effect";
+import { Deferred, Effect, Fiber, Layer, References, Schedule } from "effect";
 import { describe, expect, it } from "vitest";
 import { Catalogue } from "@example/catalog";
 import { ServiceConfig } from "@example/contracts";
@@ -51,6 +51,23 @@ describe("the order service as a whole", () => {
         expect((yield* place(url)).status).toBe(201);
         for (const path of ["/livez", "/readyz", "/health", "/metrics", "/openapi.json", "/docs"]) {
           expect((yield* HttpClient.get(`${url}${path}`)).status).toBe(200);
+        }
+      }),
+    ));
+
+  it("tells on /metrics how its outbox is doing, where it has a relay", () =>
+    withService(
+      config,
+      Effect.fnUntraced(function* (url) {
+        expect((yield* place(url)).status).toBe(201);
+        const scrape = Effect.flatMap(HttpClient.get(`${url}/metrics`), (response) => response.text);
+        const told = scrape.pipe(
+          Effect.filterOrFail((text) => text.includes("saga_outbox_pending")),
+          Effect.retry({ schedule: Schedule.spaced("20 millis"), times: 500 }),
+        );
+        const metrics = yield* told;
+        for (const name of ["pending", "oldest_age_seconds", "parked", "held"]) {
+          expect(metrics).toMatch(new RegExp(`^saga_outbox_${name}\\{outbox="order"\\} \\d`, "m"));
         }
       }),
     ));
