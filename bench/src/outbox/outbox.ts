@@ -25,7 +25,8 @@ const LATENCY_PER_SECOND = 100;
 const ROUNDS = { full: 7, quick: 5 };
 const ENQUEUE_MS = { full: 3_000, quick: 1_000 };
 const LATENCY_MS = { full: 3_000, quick: 1_000 };
-const BACKLOG = { full: 50_000, quick: 10_000 };
+/** Enough for full batches of each of the 64 shards. */
+const BACKLOG = { full: 50_000, quick: 25_000 };
 
 /** A backlog that is not drained by then is lost. */
 const AT_MOST_MS = 120_000;

@@ -180,9 +180,8 @@ const aggregateOf = <D, E, R>(
   { definition, data }: Options<D, E, R>,
   isPerformedHere: (type: string) => boolean,
 ): Aggregate.Aggregate<State<D>, Command<D>, Answer, SagaStore> => {
-  const json = Schema.toCodecJson(SagaInstance.schemaOf(data));
-  const decode = Schema.decodeUnknownSync(json);
-  const encode = Schema.encodeSync(json);
+  const decode = Schema.decodeUnknownSync(Schema.toCodecJson(SagaInstance.schemaOf(data)));
+  const encodeData = Schema.encodeSync(Schema.toCodecJson(data));
   return {
     name: definition.name,
     initial: { instance: null, revision: 0 },
@@ -197,7 +196,9 @@ const aggregateOf = <D, E, R>(
         changes.flatMap(({ key, before, after: { instance } }) => {
           if (instance === null) return [];
           const { saga, version, status } = instance;
-          return [{ saga, version, id: key, status, revision: before.revision + 1, state: encode(instance) }];
+          // Around its data an instance is a JSON value as it is.
+          const state = { ...instance, data: encodeData(instance.data) };
+          return [{ saga, version, id: key, status, revision: before.revision + 1, state }];
         }),
       );
     }),
