@@ -131,14 +131,14 @@ describe.runIf(server !== null)("a real server", () => {
           ({ rows }) => rows[0]?.value,
         );
       const names = [
-        "plan_cache_mode",
+        "enable_seqscan",
         "application_name",
         "lock_timeout",
         "idle_in_transaction_session_timeout",
         "default_transaction_isolation",
       ];
       expect(await runtime.runPromise(Effect.forEach(names, show))).toEqual([
-        "force_custom_plan",
+        "off",
         "settings",
         "1234ms",
         "9s",
