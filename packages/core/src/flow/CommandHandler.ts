@@ -8,13 +8,14 @@
 import { Effect, Metric } from "effect";
 import type { TimerRequest } from "../domain/saga/Coordinator.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
-import { type IdempotencyKey, IdempotencyKeys } from "../ports/IdempotencyKeys.ts";
+import type { IdempotencyKeys } from "../ports/IdempotencyKeys.ts";
 import { Inbox } from "../ports/Inbox.ts";
 import type { Outbox } from "../ports/Outbox.ts";
 import { StoreError } from "../ports/StoreError.ts";
 import { type Timer, type TimerKey, Timers } from "../ports/Timers.ts";
 import { Transaction, UnitOfWork } from "../ports/UnitOfWork.ts";
 import { type Aggregate, type Change, type Decision, type Input, type Stored, keyOf } from "./Aggregate.ts";
+import * as IdempotencyClaims from "./IdempotencyClaims.ts";
 import { type Sent, causeOf, sendAll } from "./Sending.ts";
 
 export { causedBy, sendAll } from "./Sending.ts";
@@ -165,11 +166,15 @@ interface Work<S, C, A> {
 
 const begin = Effect.fnUntraced(function* <S, C, A, R>(stored: Stored<S, A, R>, inputs: ReadonlyArray<Input<C>>) {
   const outcomes: Array<Handled<A> | undefined> = inputs.map(() => undefined);
-  yield* admitMessages(stored, inputs, outcomes);
-  const repeats = yield* claimKeys(stored, inputs, outcomes);
+  const keys = [...new Set(inputs.map(keyOf))].toSorted();
+  // Together, as the writes below, and in this order: a driver that pipelines sends them in one go, and the database runs and locks
+  // in the order they were sent. States are loaded for repeated inputs, too, which are rare; they are not decided again.
+  const [, { settled, repeats }, before] = yield* Effect.all(
+    [admitMessages(stored, inputs, outcomes), IdempotencyClaims.claim(stored, inputs), stored.load(keys)],
+    { concurrency: "unbounded" },
+  );
+  for (const [index, outcome] of settled) outcomes[index] = outcome;
   const open = inputs.flatMap((input, index) => (outcomes[index] === undefined && !repeats.has(index) ? [{ input, index }] : []));
-  const keys = [...new Set(open.map(({ input }) => keyOf(input)))].toSorted();
-  const before = keys.length === 0 ? new Map<string, S>() : yield* stored.load(keys);
   const states = new Map<string, S>();
   const stateOf = (key: string): S => states.get(key) ?? before.get(key) ?? stored.initial;
   const work: Work<S, C, A> = { outcomes, repeats, open, before, states, stateOf, sent: [], timers: new Map(), accepted: [] };
@@ -204,7 +209,7 @@ const write = Effect.fnUntraced(function* <S, C, A, R>(
       changes.length > 0 ? stored.save(changes) : Effect.void,
       sendAll(sent, now),
       keepTime(stored.name, [...timers.values()], inputs),
-      recordAnswers(stored, inputs, outcomes, repeats),
+      IdempotencyClaims.record(answersOf(stored, inputs, outcomes, repeats)),
     ],
     { concurrency: "unbounded", discard: true },
   );
@@ -225,56 +230,6 @@ const admitMessages = Effect.fnUntraced(function* <S, C, A, R>(
   for (const [position, { index }] of messages.entries()) {
     if (verdicts[position] === "Duplicate") outcomes[index] = { _tag: "Duplicate" };
   }
-});
-
-/** A request with an idempotency key, and where it stands in its batch. */
-interface Claim {
-  readonly key: IdempotencyKey;
-  readonly index: number;
-}
-
-const claimName = ({ key }: Claim): string => `${key.scope}\n${key.key}`;
-
-/** Claims idempotency keys; returns the inputs that repeat an earlier one of this very batch, and which one. */
-const claimKeys = Effect.fnUntraced(function* <S, C, A, R>(
-  aggregate: Stored<S, A, R>,
-  inputs: ReadonlyArray<Input<C>>,
-  outcomes: Array<Handled<A> | undefined>,
-) {
-  const repeats = new Map<number, number>();
-  let open = inputs.flatMap((input, index): ReadonlyArray<Claim> =>
-    input._tag === "Request" && input.idempotency !== null ? [{ key: input.idempotency, index }] : [],
-  );
-  while (open.length > 0) {
-    const idempotency = yield* IdempotencyKeys;
-    const firsts = new Map<string, Claim>();
-    for (const each of open) if (!firsts.has(claimName(each))) firsts.set(claimName(each), each);
-    const claims = [...firsts.values()];
-    const verdicts = yield* idempotency.claim(claims.map(({ key }) => key));
-    const taken = new Set<string>();
-    for (const [position, each] of claims.entries()) {
-      const verdict = verdicts[position];
-      if (verdict?._tag === "Repeated")
-        outcomes[each.index] = { _tag: "Answered", answer: aggregate.decodeAnswer(verdict.answer), repeated: true };
-      if (verdict?._tag === "InFlight") outcomes[each.index] = { _tag: "InFlight" };
-      if (verdict?._tag !== "Mismatch") continue;
-      outcomes[each.index] = { _tag: "KeyReused" };
-      taken.add(claimName(each));
-    }
-    const others: Array<Claim> = [];
-    for (const each of open) {
-      const first = firsts.get(claimName(each));
-      if (first === undefined || first === each) continue;
-      if (first.key.fingerprint === each.key.fingerprint) repeats.set(each.index, first.index);
-      // Another batch's request has the key, and this may be its repetition, whoever asked before it here.
-      else if (taken.has(claimName(each))) others.push(each);
-      // Nobody can see yet whose request that is.
-      else if (outcomes[first.index]?._tag === "InFlight") outcomes[each.index] = { _tag: "InFlight" };
-      else outcomes[each.index] = { _tag: "KeyReused" };
-    }
-    open = others;
-  }
-  return repeats;
 });
 
 const changesOf = <S, A, R>(
@@ -313,19 +268,16 @@ const keepTime = Effect.fnUntraced(function* <C>(
   if (fired.length > 0) yield* timers.complete(fired);
 });
 
-const recordAnswers = Effect.fnUntraced(function* <S, C, A, R>(
-  aggregate: Stored<S, A, R>,
+/** What this batch decided under an idempotency key. */
+const answersOf = <S, C, A, R>(
+  stored: Stored<S, A, R>,
   inputs: ReadonlyArray<Input<C>>,
   outcomes: ReadonlyArray<Handled<A> | undefined>,
   repeats: ReadonlyMap<number, number>,
-) {
-  const answers = inputs.flatMap((input, index) => {
+): ReadonlyArray<IdempotencyClaims.Recorded> =>
+  inputs.flatMap((input, index) => {
     const outcome = outcomes[index];
     if (input._tag !== "Request" || input.idempotency === null || repeats.has(index)) return [];
     if (outcome?._tag !== "Answered" || outcome.repeated) return [];
-    return [{ key: input.idempotency, answer: aggregate.encodeAnswer(outcome.answer) }];
+    return [{ key: input.idempotency, answer: stored.encodeAnswer(outcome.answer) }];
   });
-  if (answers.length === 0) return;
-  const idempotency = yield* IdempotencyKeys;
-  yield* idempotency.record(answers);
-});
