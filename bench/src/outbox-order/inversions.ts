@@ -1,5 +1,5 @@
 /**
- * `inversions`: four relay processes, a slow broker, concurrent writers; at random, relays are killed (SIGKILL) or frozen until
+ * `inversions`: four relay processes, a slow broker, concurrent writers; relays are killed (SIGKILL) and frozen until
  * others have taken over (SIGSTOP, then SIGCONT), each in the middle of a publish: a piece was sent, and has no answer yet. `violations` counts messages of a key that arrived first out of order,
  * and messages that never arrived. Duplicates are allowed, and told.
  */
@@ -9,7 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { type Message, Outbox, UnitOfWork } from "@org/saga-core";
 import { PgStores } from "@org/saga-postgres";
-import { startPostgres } from "@tools/servers";
+import { protect, startPostgres } from "@tools/servers";
 import { Effect, ManagedRuntime } from "effect";
 import type { Report } from "../Report.ts";
 import * as Recorder from "./Recorder.ts";
@@ -127,9 +127,11 @@ const attackersOf = (url: string, recorder: Recorder.Recorder) => {
   let isArmed = false;
   let timer: NodeJS.Timeout | undefined;
   const spawn = (): void => {
-    const relay = fork(file, [url, SCHEMA, String(recorder.port), String(IDLE_MS)]);
+    const relay = fork(file, [url, SCHEMA, String(recorder.port), String(IDLE_MS)], { stdio: ["ignore", "ignore", "inherit", "ipc"] });
     if (relay.pid === undefined) throw new Error("no relay process could be started");
     relays.set(relay.pid, relay);
+    // One that is frozen would outlive this process.
+    relay.once("exit", protect({ pid: relay.pid }));
   };
   const thaw = (relay: ChildProcess): void => {
     clearTimeout(frozen.get(relay));
@@ -138,7 +140,7 @@ const attackersOf = (url: string, recorder: Recorder.Recorder) => {
   };
   const attack = (victim: ChildProcess): void => {
     isArmed = false;
-    if (Math.random() < 0.5) {
+    if (done.killed <= done.frozen) {
       done.killed += 1;
       victim.kill("SIGKILL");
       if (victim.pid !== undefined) relays.delete(victim.pid);

@@ -5,6 +5,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { Outbox, UnitOfWork } from "@org/saga-core";
+import { protect } from "@tools/servers";
 import { realServer } from "@tools/servers/testing";
 import { Effect, ManagedRuntime } from "effect";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
@@ -53,6 +54,8 @@ describe.runIf(server !== null)("relay processes", () => {
   const startRelay = (): ChildProcess => {
     const child = fork(MAIN, [database.url, schema, String(recorder.port), String(IDLE_MS)], { execArgv: ["--conditions=@org/source"] });
     relays.push(child);
+    // One that is frozen would outlive this process.
+    if (child.pid !== undefined) child.once("exit", protect({ pid: child.pid }));
     return child;
   };
 
