@@ -1,29 +1,51 @@
-/** The contender: the mailbox, and PostgreSQL's stores. An order, its lines, history, saga, outbox, timer and key: one commit, shared. */
-import { Aggregate, Checkout, CommandHandler, Mailbox, type OrderStore, SagaRunner, type SagaStore } from "@org/saga-core";
+/**
+ * The contender: the mailbox, and PostgreSQL's stores. The same rows as the peers write (key, order, lines, history, outbox),
+ * in commits that are shared.
+ */
+import { Aggregate, CheckoutMessages, CommandHandler, Decider, Mailbox, Order, OrderId, OrderStore } from "@org/saga-core";
 import { PgStores } from "@org/saga-postgres";
 import { Effect, Layer, Result } from "effect";
 import * as OrdersHttp from "./OrdersHttp.ts";
 
-/** As in the shop: an order rests for half a second before its checkout starts. */
-const CANCEL_WINDOW_MS = 500;
+type Command = (now: number) => Order.Command;
+type Answer = Result.Result<Order.Order, Order.Rejection>;
+
+/** Orders alone. Messages and timers do not come. */
+const orders: Aggregate.Aggregate<Order.State, Command, Answer, OrderStore> = {
+  name: "orders",
+  initial: null,
+  load: (keys) => Effect.flatMap(OrderStore, (store) => store.load(keys.map((key) => OrderId.make(key)))),
+  save: (changes) =>
+    Effect.flatMap(OrderStore, (store) => store.save(changes.flatMap(({ before, after }) => (after === null ? [] : [{ before, after }])))),
+  decide: (state, input, now) => {
+    const nothing = { state, drafts: [], timers: [] };
+    if (input._tag !== "Request") return { ...nothing, answer: Result.fail({ _tag: "OrderNotFound" }) };
+    const decided = Decider.run(Order.decider, state, input.command(now));
+    if (Result.isFailure(decided)) return { ...nothing, answer: Result.fail(decided.failure) };
+    const order = decided.success.state;
+    if (order === null) return { ...nothing, answer: Result.fail({ _tag: "OrderNotFound" }) };
+    const { id: orderId, customerId, lines, total } = order;
+    const created = CheckoutMessages.OrderCreated.draft({ orderId, customerId, lines, total, at: now });
+    return { state: order, drafts: [created], timers: [], answer: Result.succeed(order) };
+  },
+  encodeAnswer: (answer) => (Result.isSuccess(answer) ? answer.success : null),
+  // Keys never come twice here.
+  decodeAnswer: () => Result.fail({ _tag: "OrderNotFound" }),
+};
 
 const makeDurable = Effect.gen(function* () {
-  const mailbox = yield* Mailbox.make<
-    Aggregate.Input<SagaRunner.Command>,
-    CommandHandler.Handled<SagaRunner.Answer>,
-    CommandHandler.Ports | OrderStore | SagaStore
-  >({
+  const mailbox = yield* Mailbox.make<Aggregate.Input<Command>, CommandHandler.Handled<Answer>, CommandHandler.Ports | OrderStore>({
     name: "orders",
     key: Aggregate.keyOf,
-    run: CommandHandler.runBatch(SagaRunner.make(Checkout.make({ cancelWindowMillis: CANCEL_WINDOW_MS }))),
+    run: CommandHandler.runBatch(orders),
   });
   const place: OrdersHttp.MakeDurable = (order, key) => {
-    const command: SagaRunner.Command = (now) => ({ ...order, _tag: "Place", now });
+    const command: Command = (now) => ({ ...order, _tag: "Place", now });
     const idempotency = { scope: order.customerId, key, fingerprint: key };
     return mailbox.submit(Aggregate.request(order.id, command, { idempotency })).pipe(
       Effect.orDie,
       Effect.flatMap((handled) =>
-        handled._tag === "Answered" && handled.answer !== null && Result.isSuccess(handled.answer)
+        handled._tag === "Answered" && Result.isSuccess(handled.answer)
           ? Effect.succeed(handled.answer.success)
           : Effect.die(new Error("not placed")),
       ),
