@@ -143,7 +143,12 @@ describe("CloudEvents", () => {
       ["an id that is not UTF-8", withHeaders({ ce_id: Uint8Array.of(0xff) }), "missingId"],
     ];
     it.each(cases)("%s", (_, record, problem) => {
-      expect(CloudEvents.decode(record)).toEqual({ _tag: "Foreign", topic: MESSAGE.topic, position: { topic: "inventory.commands", partition: 0, offset: 7 }, problem });
+      expect(CloudEvents.decode(record)).toEqual({
+        _tag: "Foreign",
+        topic: MESSAGE.topic,
+        position: { topic: "inventory.commands", partition: 0, offset: 7 },
+        problem,
+      });
     });
   });
 });

@@ -80,7 +80,9 @@ describe("PartitionWork", () => {
   it("hands over positions on the cluster and topics of the port", async () => {
     const got: Array<Delivery> = [];
     await run(work((batch) => Effect.sync(() => void got.push(...batch)))(new Driver().payload(1)));
-    expect(got).toEqual([{ _tag: "Foreign", topic: "topic", position: { topic: "t-topic", partition: 3, offset: 0 }, problem: "tombstone" }]);
+    expect(got).toEqual([
+      { _tag: "Foreign", topic: "topic", position: { topic: "t-topic", partition: 3, offset: 0 }, problem: "tombstone" },
+    ]);
   });
 
   it("commits nothing of a batch that failed, and lets the partition rest, longer each time", async () => {

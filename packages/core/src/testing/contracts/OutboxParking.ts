@@ -55,7 +55,8 @@ export const parking: ReadonlyArray<Contract.Case<UnitOfWork | Outbox>> = [
       yield* Contract.isTrue(!(yield* isPending(key)), "what is held is not pending");
       const after = yield* outbox.backlog;
       yield* Contract.equal([after.parked - before.parked, after.held - before.held], [1, 3], "parked and held");
-      yield* Contract.equal(after.pending, before.pending, "pending");
+      // The shard may have had something of others before.
+      yield* Contract.isTrue(after.pending <= before.pending, "nothing of it is pending");
       const parked = yield* parkedOf(key);
       yield* Contract.equal(
         parked.map(({ blocks, held, message }) => ({ blocks, held, id: message.id, type: message.type })),
