@@ -34,7 +34,7 @@ create table :"schema".outbox (
   parked_at      timestamptz,
   parked_as      text
     constraint outbox_parked_as_check check (parked_as in ('blocking', 'aside', 'held', 'discarded')),
-  primary key (slot, seq),
+  primary key (seq, slot),
   constraint outbox_parked_check check (parked_as is null or parked_at is not null)
 ) partition by list (slot);
 comment on column :"schema".outbox.seq is 'Publishing order within a shard. Assigned after the lock of the key.';

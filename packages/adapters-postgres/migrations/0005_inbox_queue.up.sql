@@ -16,7 +16,7 @@ create table :"schema".inbox_queue (
   attempts     integer          not null default 0,
   next_at      timestamptz      constraint inbox_queue_next_at_check check ((next_at is null) = (state <> 'failed')),
   stored_at    timestamptz      not null default now(),
-  primary key (consumer, message_id)
+  primary key (message_id, consumer)
 );
 comment on column :"schema".inbox_queue.lane is 'A hash of the key, whole: keys may be long, and an index entry may not.';
 comment on column :"schema".inbox_queue.record is 'The message as it was read. Not jsonb: that keeps no NUL, and not the text of a payload.';

@@ -3,3 +3,12 @@
 -- costs half.
 alter table :"schema".sagas set (fillfactor = 50);
 alter table :"schema".documents set (fillfactor = 50);
+
+-- What tells rows apart comes first in their keys. A statement for a batch looks keys up by a list of them, and a plan that was made
+-- while a table was empty takes the list for a filter, reading all of the saga's rows, if the saga comes first.
+alter table :"schema".sagas drop constraint sagas_pkey, add constraint sagas_pkey primary key (id, saga);
+alter table :"schema".documents drop constraint documents_pkey, add constraint documents_pkey primary key (id, kind);
+drop index :"schema".sagas_status_idx;
+create index sagas_status_idx on :"schema".sagas (status, saga);
+alter table :"schema".timers drop constraint timers_pkey, add constraint timers_pkey primary key (key, owner, name);
+alter table :"schema".idempotency_keys drop constraint idempotency_keys_pkey, add constraint idempotency_keys_pkey primary key (key, scope);

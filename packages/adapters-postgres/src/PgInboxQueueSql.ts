@@ -9,7 +9,7 @@ const POSITION = "topic, partition_no, offset_no";
 
 export const statements = (tables: string) => {
   const queue = `${tables}inbox_queue`;
-  const DUE = "state = 'failed' and next_at <= clock_timestamp()";
+  const DUE = "state = 'failed' and next_at <= (select clock_timestamp())";
   return {
     // Shared: the batches of one puller do not wait for each other, a newer puller's first one waits for all of them.
     fence: `select fence::float8 as fence from ${tables}inbox_pullers where consumer = $1 and fence >= $2::bigint for share`,
@@ -41,7 +41,7 @@ with first as materialized (
   order by ${queuePosition("f")} limit $3::int
 ), held as (
   update ${queue} q set state = 'held' from first
-  where $4::bool and q.consumer = $1 and q.message_id = first.message_id and exists (
+  where $4::bool and q.consumer = $1 and q.message_id = any(array(select message_id from first)) and q.message_id = first.message_id and exists (
     select from ${queue} b where b.consumer = $1 and b.shard = $2 and b.lane = first.lane and b.state = 'failed')
   returning q.message_id
 )
@@ -50,7 +50,7 @@ select first.*, held.message_id is not null as held from first left join held us
     fail: `
 update ${queue} q set state = 'failed', attempts = attempts + 1,
   next_at = clock_timestamp() + m.after_millis * interval '1 millisecond'
-from unnest($2::text[], $3::float8[]) as m(message_id, after_millis) where q.consumer = $1 and q.message_id = m.message_id`,
+from unnest($2::text[], $3::float8[]) as m(message_id, after_millis) where q.message_id = any($2::text[]) and q.consumer = $1 and q.message_id = m.message_id`,
     // The first of what is held behind nothing any more is due now, and leads the others.
     promote: `
 update ${queue} q set state = 'failed', next_at = clock_timestamp()

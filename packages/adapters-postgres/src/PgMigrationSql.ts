@@ -10,7 +10,7 @@ export const table = (client: Client): string => `${client.tables}saga_migration
 
 /**
  * Schema and prefix put in: tables carry the prefix, and so do indexes, whose names belong to the schema as well. An index
- * without a name gets one of its table.
+ * without a name gets one of its table, and so does a primary key: one that is replaced keeps it.
  */
 export const inSchema = (client: Client, sql: string): string =>
   sql
@@ -18,6 +18,7 @@ export const inSchema = (client: Client, sql: string): string =>
       /\b(create\s+(?:unique\s+)?index\s+(?:if\s+not\s+exists\s+)?)(?!(?:on|if|concurrently)\b)(?=[a-z_])/gi,
       `$1${client.prefix}`,
     )
+    .replaceAll(/\bconstraint\s+(?=[a-z_]+_pkey\b)/gi, `$&${client.prefix}`)
     .replaceAll(':"schema".', client.tables)
     .replaceAll(':"schema"', client.quoted);
 

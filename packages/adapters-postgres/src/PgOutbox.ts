@@ -117,21 +117,22 @@ const drain = <R>(
   max: number,
   publish: Publish<R>,
 ): Effect.Effect<DrainResult, StoreError | BusError, R> =>
-  PgShard.owning(client, sql.own, OPERATION, shard, (owned, restore) =>
-    owned === null ? Effect.succeed(BUSY) : drainOwned(owned, sql, shard, max, publish, restore),
+  PgShard.owning(client, sql.own, OPERATION, shard, (run, owned, restore) =>
+    Effect.flatMap(
+      Effect.all([owned, run<PgOutboxRow.ClaimedRow>(sql.claim, [shard, max])], { concurrency: "unbounded" }),
+      ([isOwned, { rows }]) => (isOwned ? publishAndMark(run, sql, rows, publish, restore) : Effect.succeed(BUSY)),
+    ),
   );
 
 const PARKED_AS = { Refused: "blocking", SetAside: "aside", Held: "held" } as const;
 
-const drainOwned = Effect.fnUntraced(function* <R>(
+const publishAndMark = Effect.fnUntraced(function* <R>(
   run: PgShard.Run,
   sql: PgOutboxSql.Statements,
-  shard: number,
-  max: number,
+  claimed: ReadonlyArray<PgOutboxRow.ClaimedRow>,
   publish: Publish<R>,
   restore: PgShard.Restore,
 ): Effect.fn.Return<DrainResult, StoreError | BusError, R> {
-  const { rows: claimed } = yield* run<PgOutboxRow.ClaimedRow>(sql.claim, [shard, max]);
   const rows = claimed.filter((row) => !row.held);
   const messages = rows.map(PgOutboxRow.messageOf);
   const verdicts = messages.length === 0 ? [] : yield* restore(publish(messages));

@@ -45,7 +45,8 @@ with recursive pending as (
 select shard from pending where shard is not null`,
   /** Ordered, so that it is a probe of the index whatever the statistics say. */
   hasPending: `select exists (select from ${tables}outbox where ${PENDING} order by shard, seq limit 1) as pending`,
-  own: `select ${BY_INDEX}, pg_try_advisory_xact_lock($1::int, $2::int) as owned`,
+  /** A mark that is lost in a crash of the server is a duplicate, as one that was never made; so nobody waits for its disk. */
+  own: `select ${BY_INDEX}, set_config('synchronous_commit', 'off', true), pg_try_advisory_xact_lock($1::int, $2::int) as owned`,
   /** Waits for the owner: at most the lock timeout. */
   ownWaiting: `select ${BY_INDEX}, true as owned from pg_advisory_xact_lock($1::int, $2::int)`,
   /**

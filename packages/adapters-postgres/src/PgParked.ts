@@ -35,10 +35,12 @@ export const settle = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ReadonlyArray<Message.Meta>, StoreError> {
   const { rows } = yield* client.query<{ readonly shard: number }>(OPERATION, sql.shardsOf, [messageIds]);
   const settled = yield* Effect.forEach(rows, ({ shard }) =>
-    PgShard.owning(client, sql.ownWaiting, OPERATION, shard, (run) =>
-      run === null
-        ? Effect.fail(PgTransaction.failure("Contention", OPERATION, "a relay is publishing the shard"))
-        : settleOwned(run, sql, shard, messageIds, decision),
+    PgShard.owning(client, sql.ownWaiting, OPERATION, shard, (run, owned) =>
+      Effect.flatMap(owned, (isOwned) =>
+        isOwned
+          ? settleOwned(run, sql, shard, messageIds, decision)
+          : Effect.fail(PgTransaction.failure("Contention", OPERATION, "a relay is publishing the shard")),
+      ),
     ),
   );
   return settled.flat();

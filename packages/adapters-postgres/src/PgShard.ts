@@ -15,11 +15,17 @@ import { begin } from "./PgUnitOfWork.ts";
 /** Runs a statement where the shard is owned. */
 export type Run = <Row extends object>(text: string, values: ReadonlyArray<PgValue>) => Effect.Effect<PgResult<Row>, StoreError>;
 
+/**
+ * Whether the shard is owned. Statements that only read may be run beside it, in the same round trip: the database runs them after
+ * the lock was tried. What they found is to be thrown away when it is not.
+ */
+export type Owned = Effect.Effect<boolean, StoreError>;
+
 /** Lets an effect be interrupted inside of a body that is not. */
 export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>;
 
 /**
- * Runs `body` as the owner of `shard`, or with null when `own`, the statement that takes the lock, answers `owned: false`.
+ * Runs `body` as the owner of `shard`, unless `own`, the statement that takes the lock, answers `owned: false`.
  * If `body` fails, its statements are rolled back.
  */
 export const owning = <A, E, R>(
@@ -27,7 +33,7 @@ export const owning = <A, E, R>(
   own: string,
   operation: string,
   shard: number,
-  body: (owned: Run | null, restore: Restore) => Effect.Effect<A, E, R>,
+  body: (run: Run, owned: Owned, restore: Restore) => Effect.Effect<A, E, R>,
 ): Effect.Effect<A, E | StoreError, R> =>
   Effect.flatMap(PgTransaction.open, (open): Effect.Effect<A, E | StoreError, R> => {
     if (open !== null) return Effect.fail(PgTransaction.failure("Misuse", operation, "a shard cannot be taken inside of a transaction"));
@@ -39,18 +45,15 @@ const byTransaction = <A, E, R>(
   own: string,
   operation: string,
   shard: number,
-  body: (owned: Run | null, restore: Restore) => Effect.Effect<A, E, R>,
+  body: (run: Run, owned: Owned, restore: Restore) => Effect.Effect<A, E, R>,
 ): Effect.Effect<A, E | StoreError, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       const session = yield* begin(client.driver, operation, restore);
       const run: Run = (text, values) => attempt(operation, () => session.query(text, values));
-      const exit = yield* Effect.exit(
-        Effect.gen(function* () {
-          const { rows } = yield* run<{ readonly owned: boolean }>(own, [lockClass(client.tables), shard]);
-          return yield* body(rows[0]?.owned === true ? run : null, restore);
-        }),
-      );
+      const tried = run<{ readonly owned: boolean }>(own, [lockClass(client.tables), shard]);
+      const owned = Effect.map(tried, ({ rows }) => rows[0]?.owned === true);
+      const exit = yield* Effect.exit(body(run, owned, restore));
       if (Exit.isFailure(exit)) {
         yield* Effect.promise(() => session.rollback());
         return yield* exit;
@@ -65,17 +68,17 @@ const byName = <A, E, R>(
   client: PgClient["Service"],
   operation: string,
   shard: number,
-  body: (owned: Run | null, restore: Restore) => Effect.Effect<A, E, R>,
+  body: (run: Run, owned: Owned, restore: Restore) => Effect.Effect<A, E, R>,
 ): Effect.Effect<A, E, R> => {
   const { ownedShards } = client.driver;
   const name = `${client.tables}/${shard}`;
   const run: Run = (text, values) => client.query(operation, text, values);
   return Effect.uninterruptibleMask((restore) =>
     Effect.suspend(() => {
-      if (ownedShards.has(name)) return body(null, restore);
+      if (ownedShards.has(name)) return body(run, Effect.succeed(false), restore);
       ownedShards.add(name);
       return Effect.ensuring(
-        body(run, restore),
+        body(run, Effect.succeed(true), restore),
         Effect.sync(() => ownedShards.delete(name)),
       );
     }),

@@ -48,7 +48,7 @@ with change as (
 ), changed as (
   update ${target} t set ${table.more.map(([name]) => `${name} = c.new_${name}, `).join("")}revision = c.new_revision,
     state = c.new_state, updated_at = now()
-  from change c where t.${table.kind} = c.key_kind and t.id = c.key_id and c.new_revision > 1 and t.revision = c.new_revision - 1
+  from change c where t.id = any($2::text[]) and t.${table.kind} = c.key_kind and t.id = c.key_id and c.new_revision > 1 and t.revision = c.new_revision - 1
   returning t.id
 )
 select (select count(*) from changed)::int as changed`,

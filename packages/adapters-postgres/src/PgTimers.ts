@@ -58,16 +58,17 @@ on conflict (owner, key, name) do update set token = excluded.token, due_at = ex
 with moved as (
   select t.owner, t.key, t.name, ${PgTime.moment("m.due_at")} as due_at
   from ${tables}timers t join ${KEYS}, $4::float8[]) as m(owner, key, name, due_at) using (owner, key, name)
+  where t.key = any($2::text[])
   order by t.owner, t.key, t.name for update of t
 )
 update ${tables}timers t set due_at = m.due_at, claimable_at = m.due_at from moved m
-where t.owner = m.owner and t.key = m.key and t.name = m.name returning t.owner, t.key, t.name`,
+where t.key = any($2::text[]) and t.owner = m.owner and t.key = m.key and t.name = m.name returning t.owner, t.key, t.name`,
   cancel: `
 delete from ${tables}timers t using ${KEYS}) as k(owner, key, name)
-where t.owner = k.owner and t.key = k.key and t.name = k.name`,
+where t.key = any($2::text[]) and t.owner = k.owner and t.key = k.key and t.name = k.name`,
   complete: `
 delete from ${tables}timers t using ${KEYS}, $4::text[]) as k(owner, key, name, token)
-where t.owner = k.owner and t.key = k.key and t.name = k.name and t.token = k.token`,
+where t.key = any($2::text[]) and t.owner = k.owner and t.key = k.key and t.name = k.name and t.token = k.token`,
   // Index (owner, claimable_at): costs what is due, however many are pending. The clock is read once, by a subquery: compared
   // with a volatile function, the index would be read to its end. Locked ones are being completed or claimed.
   claimDue: `
@@ -76,7 +77,7 @@ with due as (
   where owner = $1 and claimable_at <= (select clock_timestamp()) order by claimable_at limit $2::int for update skip locked
 ), claimed as (
   update ${tables}timers t set claimable_at = clock_timestamp() + $3::float8 * interval '1 millisecond'
-  from due where t.owner = due.owner and t.key = due.key and t.name = due.name
+  from due where t.key = any(array(select key from due)) and t.owner = due.owner and t.key = due.key and t.name = due.name
   returning t.owner, t.key, t.name, t.token, t.due_at
 )
 select owner, key, name, token, ${PgTime.millis("due_at")} as due_at from claimed order by due_at, key, name`,

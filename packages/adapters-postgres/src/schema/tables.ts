@@ -101,7 +101,7 @@ const stateTables = (table: Table) => ({
       createdAt: timestamp("created_at", AT).notNull().defaultNow(),
       updatedAt: timestamp("updated_at", AT).notNull().defaultNow(),
     },
-    (columns) => [primaryKey({ columns: [columns.saga, columns.id] })],
+    (columns) => [primaryKey({ columns: [columns.id, columns.saga] })],
   ),
   documents: table(
     "documents",
@@ -113,7 +113,7 @@ const stateTables = (table: Table) => ({
       createdAt: timestamp("created_at", AT).notNull().defaultNow(),
       updatedAt: timestamp("updated_at", AT).notNull().defaultNow(),
     },
-    (columns) => [primaryKey({ columns: [columns.kind, columns.id] })],
+    (columns) => [primaryKey({ columns: [columns.id, columns.kind] })],
   ),
 });
 
@@ -149,7 +149,7 @@ const messageTables = (table: Table) => ({
       parkedAt: timestamp("parked_at", AT),
       parkedAs: text("parked_as", { enum: ["blocking", "aside", "held", "discarded"] }),
     },
-    (columns) => [primaryKey({ columns: [columns.slot, columns.seq] })],
+    (columns) => [primaryKey({ columns: [columns.seq, columns.slot] })],
   ),
   inbox: table(
     "inbox",
@@ -181,7 +181,7 @@ const messageTables = (table: Table) => ({
       nextAt: timestamp("next_at", AT),
       storedAt: timestamp("stored_at", AT).notNull().defaultNow(),
     },
-    (columns) => [primaryKey({ columns: [columns.consumer, columns.messageId] })],
+    (columns) => [primaryKey({ columns: [columns.messageId, columns.consumer] })],
   ),
   inboxPullers: table("inbox_pullers", {
     consumer: text("consumer").primaryKey(),
@@ -220,7 +220,7 @@ const supportTables = (table: Table) => ({
       dueAt: timestamp("due_at", AT).notNull(),
       claimableAt: timestamp("claimable_at", AT).notNull(),
     },
-    (columns) => [primaryKey({ columns: [columns.owner, columns.key, columns.name] })],
+    (columns) => [primaryKey({ columns: [columns.key, columns.owner, columns.name] })],
   ),
   idempotencyKeys: table(
     "idempotency_keys",
@@ -231,7 +231,7 @@ const supportTables = (table: Table) => ({
       answer: jsonb("answer"),
       claimedAt: timestamp("claimed_at", AT).notNull().defaultNow(),
     },
-    (columns) => [primaryKey({ columns: [columns.scope, columns.key] })],
+    (columns) => [primaryKey({ columns: [columns.key, columns.scope] })],
   ),
   batches: table("batches", {
     id: uuid("id").primaryKey(),
