@@ -39,7 +39,8 @@ describe.runIf(server !== null)("a wake-up across processes", () => {
     const stop = listener.listen(PgOutbox.channel('"wakeup".'), () => {
       heard.times += 1;
     });
-    await vi.waitFor(() => expect(heard.times).toBe(1), PATIENCE);
+    // A notification of the test before may still come.
+    await vi.waitFor(() => expect(heard.times).toBeGreaterThan(0), PATIENCE);
     return { heard, stop };
   };
 
@@ -61,14 +62,16 @@ describe.runIf(server !== null)("a wake-up across processes", () => {
 
   it("is heard again after the connection was lost", async () => {
     const { heard, stop } = await listening();
+    const before = heard.times;
     await Database.administer(
       database.url,
       "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'listener' and query like 'listen%'",
     );
     // It says so itself when it is back: something may have been missed.
-    await vi.waitFor(() => expect(heard.times).toBe(2), PATIENCE);
+    await vi.waitFor(() => expect(heard.times).toBeGreaterThan(before), PATIENCE);
+    const again = heard.times;
     await writer.runPromise(append);
-    await vi.waitFor(() => expect(heard.times).toBeGreaterThan(2), PATIENCE);
+    await vi.waitFor(() => expect(heard.times).toBeGreaterThan(again), PATIENCE);
     await stop();
   });
 
