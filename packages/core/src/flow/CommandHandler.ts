@@ -262,10 +262,15 @@ const keepTime = Effect.fnUntraced(function* <C>(
   });
   if (schedule.length + cancel.length + fired.length === 0) return;
   const timers = yield* Timers;
-  if (schedule.length > 0) yield* timers.schedule(schedule);
-  if (cancel.length > 0) yield* timers.cancel(cancel);
-  // After schedule: a firing that was scheduled anew has another token by now, and stays.
-  if (fired.length > 0) yield* timers.complete(fired);
+  // In whatever order: a firing that is scheduled anew has another token, and what is canceled is not scheduled.
+  yield* Effect.all(
+    [
+      schedule.length > 0 ? timers.schedule(schedule) : Effect.void,
+      cancel.length > 0 ? timers.cancel(cancel) : Effect.void,
+      fired.length > 0 ? timers.complete(fired) : Effect.void,
+    ],
+    { concurrency: "unbounded", discard: true },
+  );
 });
 
 /** What this batch decided under an idempotency key. */
