@@ -35,6 +35,6 @@ insert into :"schema".outbox (id, shard, aggregatetype, aggregateid, type, topic
   traceparent, tracestate, created_at, sent_at, parked_at)
 select id, shard, aggregatetype, aggregateid, type, topic, payload, headers, occurred_at, correlation_id, causation_id, step_key, saga,
   traceparent, tracestate, created_at, sent_at,
-  case when parked_as <> 'held' then parked_at end
+  case when parked_as is distinct from 'held' then parked_at end
 from :"schema".outbox_carried order by seq;
 drop table :"schema".outbox_carried;

@@ -36,11 +36,20 @@ export const classify = (operation: string, phase: Phase, thrown: unknown, home:
   return new StoreError({ reason, operation, message: `driver: ${cause instanceof Error ? cause.name : "unknown error"}` });
 };
 
-/** Is it the database's, and not a bug of who asked it? */
+/**
+ * Is it the database's, and not a bug of who asked it? Stricter than the classification of what a driver rejects with: this
+ * may be any code's error, whatever its text speaks of.
+ */
 export const isDatabaseError = (thrown: unknown): boolean => {
   const cause = rootOf(thrown);
-  return serverErrorOf(cause) !== null || isConnectionError(cause);
+  if (serverErrorOf(cause) !== null) return true;
+  if (!(cause instanceof Error)) return false;
+  return DRIVER_TEXT.test(cause.message) || (systemCodeOf(cause) !== null && Predicate.hasProperty(cause, "syscall"));
 };
+
+/** Everything that node-postgres and PGlite say themselves when a connection is lost or takes too long. */
+const DRIVER_TEXT =
+  /^(Connection terminated( unexpectedly| due to connection timeout)?|Query read timeout|Client has encountered a connection error and is not queryable|Client was closed and is not queryable|PGlite is clos(ed|ing))$/;
 
 /** Errors within errors, at most: no chain is longer, only a circle. */
 const DEPTH_MAX = 8;

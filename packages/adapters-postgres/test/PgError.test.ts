@@ -1,6 +1,6 @@
 /** Errors of the drivers are classified once, and never tell more than they should. */
 import { describe, expect, it } from "vitest";
-import { classify, reasonOf, sqlstateOf } from "../src/PgError.ts";
+import { classify, isDatabaseError, reasonOf, sqlstateOf } from "../src/PgError.ts";
 
 /** As both drivers report what the server says. */
 const serverError = (code: string, fields: Readonly<Record<string, string>> = {}): Error =>
@@ -76,6 +76,20 @@ describe("what the server answers", () => {
     expect(sqlstateOf(systemError("EPIPE"))).toBeNull();
     expect(sqlstateOf("42P01")).toBeNull();
     expect(sqlstateOf(Object.assign(new Error("x"), { code: 7, severity: "ERROR" }))).toBeNull();
+  });
+});
+
+describe("what users' own code rejects with", () => {
+  it("is the database's only if the server, the driver or the system says so", () => {
+    const refused = Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED", syscall: "connect" });
+    for (const theirs of [refused, new Error("Connection terminated unexpectedly"), new Error("Query read timeout")]) {
+      expect(isDatabaseError(theirs)).toBe(true);
+      expect(isDatabaseError(new Error("Failed query", { cause: theirs }))).toBe(true);
+    }
+    const argument = Object.assign(new TypeError("invalid argument"), { code: "ERR_INVALID_ARG_TYPE" });
+    for (const bug of [argument, new Error("no such socket in the warehouse"), new Error("connection: unknown"), "text", null]) {
+      expect(isDatabaseError(bug)).toBe(false);
+    }
   });
 });
 

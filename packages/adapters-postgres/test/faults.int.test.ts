@@ -137,13 +137,7 @@ describe.runIf(server !== null)("a real server", () => {
         "idle_in_transaction_session_timeout",
         "default_transaction_isolation",
       ];
-      expect(await runtime.runPromise(Effect.forEach(names, show))).toEqual([
-        "off",
-        "settings",
-        "1234ms",
-        "9s",
-        "read committed",
-      ]);
+      expect(await runtime.runPromise(Effect.forEach(names, show))).toEqual(["off", "settings", "1234ms", "9s", "read committed"]);
     });
   });
 

@@ -187,8 +187,12 @@ describe("saga outbox status", () => {
 });
 
 describe("saga outbox parked, retry and discard", () => {
-  const listed = async (): Promise<ReadonlyArray<{ messageId: string; blocks: boolean; held: number }>> =>
-    JSON.parse((await look("outbox", "parked", "--schema", "order", "--json")).stdout);
+  const listed = async (): Promise<ReadonlyArray<{ messageId: string; blocks: boolean; held: number }>> => {
+    const found: Array<{ messageId: string; blocks: boolean; held: number }> = JSON.parse(
+      (await look("outbox", "parked", "--schema", "order", "--json")).stdout,
+    );
+    return found;
+  };
 
   test("lists what the broker refused, without payloads, and ends with 3", async () => {
     const { code, stdout, stderr } = await look("outbox", "parked", "--schema", "order", "--schema", "checkout");

@@ -75,7 +75,7 @@ export interface Envelope<B = unknown> extends Meta {
 }
 
 export interface Encoded extends Meta {
-  /** JSON text of the body. */
+  /** JSON text of the body: exactly one value. */
   readonly payload: string;
 }
 

@@ -166,15 +166,16 @@ interface Work<S, C, A> {
 
 const begin = Effect.fnUntraced(function* <S, C, A, R>(stored: Stored<S, A, R>, inputs: ReadonlyArray<Input<C>>) {
   const outcomes: Array<Handled<A> | undefined> = inputs.map(() => undefined);
-  const keys = [...new Set(inputs.map(keyOf))].toSorted();
   // Together, as the writes below, and in this order: a driver that pipelines sends them in one go, and the database runs and locks
-  // in the order they were sent. States are loaded for repeated inputs, too, which are rare; they are not decided again.
-  const [, { settled, repeats }, before] = yield* Effect.all(
-    [admitMessages(stored, inputs, outcomes), IdempotencyClaims.claim(stored, inputs), stored.load(keys)],
-    { concurrency: "unbounded" },
-  );
+  // in the order they were sent.
+  const [, { settled, repeats }] = yield* Effect.all([admitMessages(stored, inputs, outcomes), IdempotencyClaims.claim(stored, inputs)], {
+    concurrency: "unbounded",
+  });
   for (const [index, outcome] of settled) outcomes[index] = outcome;
   const open = inputs.flatMap((input, index) => (outcomes[index] === undefined && !repeats.has(index) ? [{ input, index }] : []));
+  // Not before: whoever is in flight elsewhere holds the lock of its state, and its repetition waits for nobody.
+  const keys = [...new Set(open.map(({ input }) => keyOf(input)))].toSorted();
+  const before = keys.length === 0 ? new Map<string, S>() : yield* stored.load(keys);
   const states = new Map<string, S>();
   const stateOf = (key: string): S => states.get(key) ?? before.get(key) ?? stored.initial;
   const work: Work<S, C, A> = { outcomes, repeats, open, before, states, stateOf, sent: [], timers: new Map(), accepted: [] };

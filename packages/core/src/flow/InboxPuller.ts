@@ -9,10 +9,10 @@ import { Clock, Deferred, Duration, Effect, type Layer, Metric } from "effect";
 import type * as Message from "../domain/Message.ts";
 import { InboxQueue, type StoredMessage } from "../ports/InboxQueue.ts";
 import { type Lease, Lock } from "../ports/Lock.ts";
-import { type Delivery, formatPosition, MessageBus, type Subscription } from "../ports/MessageBus.ts";
+import { type Delivery, MessageBus, type Subscription } from "../ports/MessageBus.ts";
 import type { BusError, StoreError } from "../ports/StoreError.ts";
 import { UnitOfWork } from "../ports/UnitOfWork.ts";
-import { foreignMessage } from "./MessageConsumer.ts";
+import { foreignMessage, isNameable, renamed } from "./MessageConsumer.ts";
 import * as MessageId from "./MessageId.ts";
 import * as Worker from "./Worker.ts";
 
@@ -27,9 +27,6 @@ export const RENEW_MS = 2_500;
 
 /** How often who has no lease asks for it, in milliseconds. */
 export const ACQUIRE_MS = 1_000;
-
-/** Characters of an id or a key. Longer ones are nobody's ids, and no index takes them. */
-export const NAME_MAX = 1_000;
 
 export interface Options {
   readonly group: string;
@@ -101,9 +98,7 @@ const storedMessage = (delivery: Delivery): StoredMessage => {
   const { position } = delivery;
   if (delivery._tag === "Foreign") return { position, message: foreignMessage(delivery), problem: delivery.problem };
   const { message } = delivery;
-  if (message.id.length <= NAME_MAX && message.key.length <= NAME_MAX) return { position, message, problem: null };
-  const name = formatPosition(position);
-  return { position, message: { ...message, id: name, key: name }, problem: "nameTooLong" };
+  return isNameable(message) ? { position, message, problem: null } : { position, message: renamed(delivery), problem: "nameTooLong" };
 };
 
 /** Renews; returns when the lease is another's, or cannot be known to be ours. */

@@ -104,7 +104,7 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
   const tell = (): void => {
     if (ready.size > 0) some.openUnsafe();
     else some.closeUnsafe();
-    if (ready.size > 0 && (running === 0 || ready.size >= BESIDE_MIN)) enough.openUnsafe();
+    if (ready.size > 0 && (running === 0 || ready.size >= Math.min(BESIDE_MIN, batchMax))) enough.openUnsafe();
     else enough.closeUnsafe();
   };
 

@@ -45,6 +45,10 @@ export const handleBatch = <R>(options: Options<R>) => {
         continue;
       }
       if (!known.has(delivery.message.type)) continue;
+      if (!isNameable(delivery.message)) {
+        letters.push(letter(options.group, { ...delivery, message: renamed(delivery) }, "nameTooLong", "its id or key is too long"));
+        continue;
+      }
       const envelope = Message.decode(options.catalogue, delivery.message);
       if (Result.isSuccess(envelope)) read.push({ envelope: envelope.success, delivery });
       else letters.push(letter(options.group, delivery, envelope.failure.problem, envelope.failure.detail));
@@ -61,6 +65,18 @@ export const handleBatch = <R>(options: Options<R>) => {
     }
     if (letters.length > 0) yield* bury(letters);
   });
+};
+
+/** Characters of an id or a key: at most 900 bytes, which an index takes. Longer ones are nobody's ids. */
+export const NAME_MAX = 300;
+
+/** Can it be stored under its own id and key? */
+export const isNameable = ({ id, key }: Message.Meta): boolean => id.length <= NAME_MAX && key.length <= NAME_MAX;
+
+/** Under its position instead, with all it holds. */
+export const renamed = ({ message, position }: Extract<Delivery, { _tag: "Readable" }>): Message.Encoded => {
+  const name = formatPosition(position);
+  return { ...message, id: name, key: name };
 };
 
 /** Consumes for as long as the layer lives; subscribes again after a failure. */

@@ -26,7 +26,10 @@ export const lookOnce = Effect.fnUntraced(function* (name: string): Effect.fn.Re
   const now = yield* Clock.currentTimeMillis;
   const labels = { outbox: name };
   yield* Metric.update(Metric.withAttributes(pending, labels), backlog.pending);
-  yield* Metric.update(Metric.withAttributes(oldestAge, labels), backlog.oldestAt === null ? 0 : Math.max(0, now - backlog.oldestAt) / 1000);
+  yield* Metric.update(
+    Metric.withAttributes(oldestAge, labels),
+    backlog.oldestAt === null ? 0 : Math.max(0, now - backlog.oldestAt) / 1000,
+  );
   yield* Metric.update(Metric.withAttributes(parked, labels), backlog.parked);
   yield* Metric.update(Metric.withAttributes(held, labels), backlog.held);
   return backlog;

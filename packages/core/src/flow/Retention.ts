@@ -6,11 +6,12 @@
  * redriven from the dead letters. A policy in which it forgets earlier would let duplicates act twice, so there is none:
  * `make` refuses it.
  */
-import { Clock, Context, Duration, Effect, Layer, Result, Schema } from "effect";
+import { Context, Duration, Effect, Layer, Result, Schema } from "effect";
 import { IdempotencyKeys } from "../ports/IdempotencyKeys.ts";
 import { Inbox } from "../ports/Inbox.ts";
 import { Outbox } from "../ports/Outbox.ts";
 import type { StoreError } from "../ports/StoreError.ts";
+import { Transaction, UnitOfWork } from "../ports/UnitOfWork.ts";
 import * as Worker from "./Worker.ts";
 
 /** How long each is kept. */
@@ -96,10 +97,16 @@ export interface Swept {
   readonly idempotencyKeys: number;
 }
 
-/** Forgets, once, what is past its retention by the current policy. */
-export const sweepOnce: Effect.Effect<Swept, StoreError, Inbox | Outbox | IdempotencyKeys> = Effect.gen(function* () {
+type Ports = UnitOfWork | Inbox | Outbox | IdempotencyKeys;
+
+/**
+ * Forgets, once, what is past its retention by the current policy. By the database's clock, which dated it: a process whose own
+ * is days ahead would forget what still protects.
+ */
+export const sweepOnce: Effect.Effect<Swept, StoreError, Ports> = Effect.gen(function* () {
   const policy = yield* CurrentPolicy;
-  const now = yield* Clock.currentTimeMillis;
+  const unitOfWork = yield* UnitOfWork;
+  const now = yield* unitOfWork.commit(Effect.map(Transaction, (transaction) => transaction.now));
   const inbox = yield* Inbox;
   const outbox = yield* Outbox;
   const idempotencyKeys = yield* IdempotencyKeys;
@@ -111,13 +118,13 @@ export const sweepOnce: Effect.Effect<Swept, StoreError, Inbox | Outbox | Idempo
 });
 
 /** Sweeps in the background, by the current policy. */
-export const layer: Layer.Layer<never, never, Inbox | Outbox | IdempotencyKeys> = Worker.layer(
+export const layer: Layer.Layer<never, never, Ports> = Worker.layer(
   "Retention",
   Effect.andThen(sweepOnce, Effect.sleep(Duration.millis(SWEEP_EVERY_MS))),
 );
 
 /** Sweeps by a policy of its own; one that does not fit is refused at start. */
-export const layerWith = (options: Options): Layer.Layer<never, RetentionError, Inbox | Outbox | IdempotencyKeys> =>
+export const layerWith = (options: Options): Layer.Layer<never, RetentionError, Ports> =>
   Layer.unwrap(Effect.map(Effect.fromResult(make(options)), (policy) => Layer.provide(layer, Layer.succeed(CurrentPolicy, policy))));
 
 function given(input: Duration.Input | undefined, fallback: Duration.Duration): Duration.Duration {

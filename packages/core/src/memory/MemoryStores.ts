@@ -25,7 +25,18 @@ import * as MemoryTimers from "./MemoryTimers.ts";
 import * as MemoryUnitOfWork from "./MemoryUnitOfWork.ts";
 
 /** The ports of one database. */
-export type Ports = DeadLetters | DocumentStore | IdempotencyKeys | Inbox | InboxQueue | Lock | OrderStore | Outbox | SagaStore | Timers | UnitOfWork;
+export type Ports =
+  | DeadLetters
+  | DocumentStore
+  | IdempotencyKeys
+  | Inbox
+  | InboxQueue
+  | Lock
+  | OrderStore
+  | Outbox
+  | SagaStore
+  | Timers
+  | UnitOfWork;
 
 /** On the database in the environment. */
 export const layer: Layer.Layer<Ports, never, MemoryDatabase.CurrentDatabase> = Layer.mergeAll(

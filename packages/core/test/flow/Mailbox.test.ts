@@ -308,6 +308,27 @@ describe("a mailbox", () => {
     expect(batches).toHaveLength(101);
   });
 
+  it("begins beside another batch at once when it is as large as it may be, and after a while when it is not", () => {
+    const begins = (batchMax: number): ReadonlyArray<number> => {
+      const at: Array<number> = [];
+      simulate(
+        Effect.gen(function* () {
+          const box = yield* mailbox(
+            (items) => Effect.flatMap(Clock.currentTimeMillis, (now) => (at.push(now), Effect.as(Effect.sleep(100), values(items)))),
+            { batchMax },
+          );
+          yield* Effect.all([box.submit(item(1)), box.submit(item(2))], { concurrency: "unbounded" });
+        }),
+      );
+      return at.map((time) => time - (at[0] ?? 0));
+    };
+    expect(begins(1)).toEqual([0, 0]);
+    const [first, second = 0] = begins(2);
+    expect(first).toBe(0);
+    // Before the first one ends.
+    expect(second).toBeLessThan(100);
+  });
+
   it("goes on with the others while a key is in flight, and with that key afterwards", () => {
     const started: Array<ReadonlyArray<number>> = [];
     simulate(

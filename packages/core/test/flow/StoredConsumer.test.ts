@@ -13,7 +13,7 @@ import {
   MemoryBus,
   Message,
   MessageBus,
-  type MessageConsumer,
+  MessageConsumer,
   OrderId,
   Responder,
   StoredConsumer,
@@ -94,7 +94,7 @@ describe("a stored consumer", () => {
         const broker = yield* brokerWith([
           ...all,
           { ...command(1, "broken"), payload: "{" },
-          { ...command(2, "k".repeat(InboxPuller.NAME_MAX + 1)) },
+          { ...command(2, "k".repeat(MessageConsumer.NAME_MAX + 1)) },
           { ...command(3, "other"), type: M.ShipStock.type },
         ]);
         yield* consuming(broker, StoredConsumer.layer(options(handle)), Effect.sleep(10_000));

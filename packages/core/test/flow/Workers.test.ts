@@ -38,7 +38,11 @@ const meta = (id: string) => ({ id, occurredAt: 1, correlationId: "c", causation
 const command = (n: number, id = `m-${n}`): Message.Encoded =>
   Message.stamp(M.CommitStock.draft({ orderId: order(n) }, { stepKey: `${order(n)}:commit-stock:1`, saga: "checkout@1" }), meta(id));
 
-const delivery = (message: Message.Encoded): Delivery => ({ _tag: "Readable", position: { topic: "inventory.commands", partition: 0, offset: 7 }, message });
+const delivery = (message: Message.Encoded): Delivery => ({
+  _tag: "Readable",
+  position: { topic: "inventory.commands", partition: 0, offset: 7 },
+  message,
+});
 
 const append = (messages: ReadonlyArray<Message.Encoded>) =>
   Effect.gen(function* () {
@@ -195,7 +199,16 @@ describe("a message consumer", () => {
           delivery(command(3, "worse")),
           delivery({ ...command(4, "broken"), payload: "{" }),
           delivery({ ...command(5, "other"), type: M.ShipStock.type }),
-          { _tag: "Foreign", position: { topic: "inventory.commands", partition: 0, offset: 7 }, topic: "inventory.commands", problem: "noCloudEvent" },
+          {
+            ...delivery(command(6, "x".repeat(MessageConsumer.NAME_MAX + 1))),
+            position: { topic: "inventory.commands", partition: 0, offset: 8 },
+          },
+          {
+            _tag: "Foreign",
+            position: { topic: "inventory.commands", partition: 0, offset: 7 },
+            topic: "inventory.commands",
+            problem: "noCloudEvent",
+          },
         ]);
         expect(seen).toEqual(["good", "bad", "worse"]);
         const letters = yield* (yield* DeadLetters).list("inventory", 10);
@@ -203,6 +216,7 @@ describe("a message consumer", () => {
           "bad poisoned",
           "broken malformedJson",
           "inventory.commands/0/7 noCloudEvent",
+          "inventory.commands/0/8 nameTooLong",
           "worse poisoned",
         ]);
       }),
