@@ -6,7 +6,7 @@ import pg from "pg";
 import { order, STEPS } from "../src/saga/Workload.ts";
 import * as Serve from "../src/Serve.ts";
 
-/** Connections; of 10, 20, 32 and 64 the best here. */
+/** Connections; of 10, 20 and 40 as good as any. */
 const POOL = Number(process.env.BENCH_DBOS_POOL ?? 20);
 
 const url = new URL(process.env.BENCH_PG_URL);

@@ -12,7 +12,7 @@ import * as Workload from "../src/outbox/Workload.ts";
 const SCHEMA = "peer_graphile";
 const TASK = "placed";
 
-/** Connections of the requests; of 8, 16 and 32 the best here. */
+/** Connections of the requests. */
 const POOL = 16;
 /** Tasks at a time, and jobs fetched at once. */
 const CONCURRENT = Number(process.env.BENCH_GRAPHILE_CONCURRENT ?? 200);

@@ -12,7 +12,7 @@ import * as Workload from "../src/outbox/Workload.ts";
 const SCHEMA = "peer_pgboss";
 const QUEUE = "placed";
 
-/** Connections of the requests; of 8, 16 and 32 the best here. */
+/** Connections of the requests. */
 const POOL = 16;
 /** Jobs fetched, handled and completed at once. */
 const BATCH = Number(process.env.BENCH_PGBOSS_BATCH ?? 500);

@@ -43,7 +43,8 @@ export const published = (
         (batch) => {
           for (const delivery of batch) {
             // A record that nobody can read was published by nobody who is known.
-            const message = delivery._tag === "Readable" ? delivery.message : { id: formatPosition(delivery.position), topic: delivery.topic, key: "" };
+            const message =
+              delivery._tag === "Readable" ? delivery.message : { id: formatPosition(delivery.position), topic: delivery.topic, key: "" };
             seen.push({ id: message.id, topic: message.topic, key: message.key });
             missing.delete(message.id);
           }

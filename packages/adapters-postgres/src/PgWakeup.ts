@@ -4,7 +4,7 @@
  *
  * NOTIFY is sent after the commit, on its own, for many commits together: inside of the business transaction it would cost
  * 60 % of the write rate (measured), because commits that notify wait for each other. It never delays a commit, and cannot
- * fail one: without a free connection, or a server, it is dropped, and the poll finds what was committed.
+ * fail one: without a free connection it waits for one, without a server it is dropped, and the poll finds what was committed.
  */
 import { Clock, Duration, Effect, Latch, Option, type Scope } from "effect";
 import type { PgDriver } from "./PgDriver.ts";

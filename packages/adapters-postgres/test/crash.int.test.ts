@@ -148,11 +148,11 @@ describe.runIf(realServer("postgres") !== null)("a server that crashes while it 
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
     };
-    const require = async (standby: string) => {
+    const standBehind = async (standby: string) => {
       await admin.query(`alter system set synchronous_standby_names = '${standby}'`);
       await admin.query("select pg_reload_conf()");
     };
-    await require("nobody");
+    await standBehind("nobody");
     try {
       // The server takes a moment to know of its standby: the first that waits for it is the one.
       let saved = 0;
@@ -171,10 +171,10 @@ describe.runIf(realServer("postgres") !== null)("a server that crashes while it 
       await until(() => waiting("set fenced"));
       expect(await isStored(`replicated-${saved}`)).toBe(true);
       expect(isAnswered).toBe(false);
-      await require("");
+      await standBehind("");
       expect(Exit.isSuccess(await answered)).toBe(true);
     } finally {
-      await require("");
+      await standBehind("");
       await admin.end();
     }
   });
