@@ -17,8 +17,10 @@ import * as Database from "./Database.ts";
 import * as Load from "./Load.ts";
 
 /** One test, on a machine that does many other things: seconds on a quiet one. */
-const DEADLOCKS_MAX = 20;
 const TEST_TIMEOUT_MS = 180_000;
+
+/** Deadlocks of one change in a row: each costs the server's `deadlock_timeout`, a second. */
+const DEADLOCKS_MAX = 20;
 
 /** Answers to tallies before the fault, and after it. */
 const ANSWERS = 200;
