@@ -5,6 +5,7 @@
 import { type DeadLetter, DeadLetters } from "@org/saga-core";
 import { Effect, Layer } from "effect";
 import { PgClient } from "./PgClient.ts";
+import * as PgText from "./PgText.ts";
 import * as PgTime from "./PgTime.ts";
 
 export const layer: Layer.Layer<DeadLetters, never, PgClient> = Layer.effect(
@@ -18,7 +19,7 @@ export const layer: Layer.Layer<DeadLetters, never, PgClient> = Layer.effect(
         return rows.map(letterOf);
       }),
       remove: (consumer, messageIds) =>
-        Effect.asVoid(client.within("DeadLetters.remove", sql.remove, [consumer, messageIds.map(storable)])),
+        Effect.asVoid(client.within("DeadLetters.remove", sql.remove, [consumer, messageIds.map(PgText.storable)])),
     };
   }),
 );
@@ -88,11 +89,11 @@ const letterOf = (row: LetterRow): DeadLetter => ({
 });
 
 const columnsOf = (letters: ReadonlyArray<DeadLetter>) => {
-  const text = (of: (letter: DeadLetter) => string) => letters.map((letter) => storable(of(letter)));
+  const text = (of: (letter: DeadLetter) => string) => letters.map((letter) => PgText.storable(of(letter)));
   const nullable = (of: (letter: DeadLetter) => string | null) =>
     letters.map((letter) => {
       const value = of(letter);
-      return value === null ? null : storable(value);
+      return value === null ? null : PgText.storable(value);
     });
   return [
     text((letter) => letter.consumer),
@@ -115,5 +116,3 @@ const columnsOf = (letters: ReadonlyArray<DeadLetter>) => {
     letters.map((letter) => Buffer.from(letter.message.payload, "utf8").toString("base64")),
   ];
 };
-
-const storable = (text: string): string => text.replaceAll("\u0000", "\uFFFD");

@@ -9,7 +9,7 @@
 import { type IdempotencyKey, IdempotencyKeys, type IdempotencyVerdict, type StoreError, type Transaction } from "@org/saga-core";
 import { Effect, Layer } from "effect";
 import { PgClient } from "./PgClient.ts";
-import * as PgState from "./PgState.ts";
+import * as PgText from "./PgText.ts";
 import * as PgSweep from "./PgSweep.ts";
 import * as PgTransaction from "./PgTransaction.ts";
 
@@ -91,7 +91,7 @@ const record = Effect.fnUntraced(function* (
   for (const { key, answer } of answers) {
     // An answer is recorded once: the claim is used up.
     if (claimed?.delete(nameOf(key)) !== true) return yield* refuse("Misuse", "a key was not claimed in this transaction");
-    const text = PgState.textOf(answer);
+    const text = PgText.textOf(answer);
     if (text === undefined) return yield* refuse("Refused", "the answer is not a JSON value");
     texts.push(text);
   }
@@ -99,7 +99,7 @@ const record = Effect.fnUntraced(function* (
     answers.map(({ key }) => key.scope),
     answers.map(({ key }) => key.key),
     answers.map(({ key }) => key.fingerprint),
-    PgState.listOf(texts),
+    PgText.listOf(texts),
   ]);
 });
 

@@ -30,6 +30,7 @@ import { Effect, Exit, Layer } from "effect";
 import { PgClient, attempt } from "./PgClient.ts";
 import * as PgDeadLetters from "./PgDeadLetters.ts";
 import * as PgInboxQueueSql from "./PgInboxQueueSql.ts";
+import * as PgText from "./PgText.ts";
 import * as PgTransaction from "./PgTransaction.ts";
 import * as PgUnitOfWork from "./PgUnitOfWork.ts";
 import * as PgWakeup from "./PgWakeup.ts";
@@ -91,7 +92,7 @@ const store = Effect.fnUntraced(function* (
   if (newest !== undefined && newest.fence > fence) return FENCED;
   if (newest === undefined && (yield* client.within(operation, sql.advance, [consumer, fence])).count === 0) return FENCED;
   if (messages.length === 0) return { _tag: "Stored", added: 0 };
-  const text = (of: (each: StoredMessage) => string) => messages.map((each) => storable(of(each)));
+  const text = (of: (each: StoredMessage) => string) => messages.map((each) => PgText.storable(of(each)));
   const { count } = yield* client.within(operation, sql.store, [
     consumer,
     text(({ message }) => message.id),
@@ -108,9 +109,6 @@ const store = Effect.fnUntraced(function* (
   transaction.afterCommit.add(wakeup.kick);
   return { _tag: "Stored", added: count };
 });
-
-/** PostgreSQL's text holds no NUL; the record, being JSON, does. */
-const storable = (text: string): string => text.replaceAll("\u0000", "\uFFFD");
 
 interface Row {
   readonly message_id: string;

@@ -27,7 +27,7 @@ import { Effect, Layer } from "effect";
 import { PgClient } from "./PgClient.ts";
 import * as PgOutboxRing from "./PgOutboxRing.ts";
 import * as PgOutboxRow from "./PgOutboxRow.ts";
-import * as PgState from "./PgState.ts";
+import * as PgText from "./PgText.ts";
 import * as PgOutboxSql from "./PgOutboxSql.ts";
 import * as PgParked from "./PgParked.ts";
 import * as PgShard from "./PgShard.ts";
@@ -93,7 +93,7 @@ const append = Effect.fnUntraced(function* (
     messages.map((message) => message.key),
     messages.map((message) => message.type),
     messages.map((message) => message.topic),
-    PgState.listOf(messages.map((message) => message.payload)),
+    PgText.listOf(messages.map((message) => message.payload)),
     messages.map((message) => message.occurredAt),
     messages.map((message) => message.correlationId),
     messages.map((message) => message.causationId),

@@ -5,6 +5,7 @@
 import type { StoreError, Transaction } from "@org/saga-core";
 import { Effect } from "effect";
 import { PgClient } from "./PgClient.ts";
+import * as PgText from "./PgText.ts";
 import * as PgTransaction from "./PgTransaction.ts";
 
 export interface StateTable {
@@ -65,7 +66,7 @@ export const save = Effect.fnUntraced(function* (
   if (records.length === 0) return;
   const states: Array<string> = [];
   for (const record of records) {
-    const state = textOf(record.state);
+    const state = PgText.textOf(record.state);
     if (state === undefined) {
       return yield* PgTransaction.doom(transaction, PgTransaction.failure("Refused", operation, "the state is not a JSON value"));
     }
@@ -77,7 +78,7 @@ export const save = Effect.fnUntraced(function* (
     records.map((record) => record.kind),
     records.map((record) => record.id),
     records.map((record) => record.revision),
-    listOf(states),
+    PgText.listOf(states),
     ...more,
   ]);
   const expected = records.filter((record) => record.revision !== 1).length;
@@ -87,18 +88,3 @@ export const save = Effect.fnUntraced(function* (
     return yield* PgTransaction.doom(transaction, PgTransaction.failure("Contention", operation, text));
   }
 });
-
-/**
- * JSON texts as one JSON list. As an array of texts each would be escaped on the way and unescaped at its end: six times the
- * work of writing them (measured).
- */
-export const listOf = (texts: ReadonlyArray<string>): string => `[${texts.join(",")}]`;
-
-/** JSON text of a value, or undefined if it has none (a function, a cycle, a bigint). */
-export const textOf = (value: unknown): string | undefined => {
-  try {
-    return JSON.stringify(value);
-  } catch {
-    return undefined;
-  }
-};
