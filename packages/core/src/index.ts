@@ -36,6 +36,7 @@ export * from "./ports/MessageBus.ts";
 export * from "./ports/OrderStore.ts";
 export * from "./ports/Outbox.ts";
 export * from "./ports/SagaStore.ts";
+export * from "./ports/StockLog.ts";
 export * from "./ports/StockReservation.ts";
 export * from "./ports/StoreError.ts";
 export * from "./ports/Timers.ts";
