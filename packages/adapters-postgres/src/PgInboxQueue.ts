@@ -24,22 +24,20 @@ import {
   type StoreError,
   type StoreVerdict,
   Transaction,
-  UnitOfWork,
 } from "@org/saga-core";
-import { Effect, Exit, Layer } from "effect";
-import { PgClient, attempt } from "./PgClient.ts";
+import { Effect, Layer } from "effect";
+import { PgClient } from "./PgClient.ts";
 import * as PgDeadLetters from "./PgDeadLetters.ts";
 import * as PgInboxQueueSql from "./PgInboxQueueSql.ts";
+import * as PgShard from "./PgShard.ts";
 import * as PgText from "./PgText.ts";
 import * as PgTransaction from "./PgTransaction.ts";
-import * as PgUnitOfWork from "./PgUnitOfWork.ts";
 import * as PgWakeup from "./PgWakeup.ts";
 
 interface Queue {
   readonly client: PgClient["Service"];
   readonly sql: PgInboxQueueSql.Statements;
   readonly deadLetters: DeadLetters["Service"];
-  readonly unitOfWork: UnitOfWork["Service"];
 }
 
 export const layer: Layer.Layer<InboxQueue, never, PgClient> = Layer.effect(
@@ -47,7 +45,7 @@ export const layer: Layer.Layer<InboxQueue, never, PgClient> = Layer.effect(
   Effect.gen(function* () {
     const client = yield* PgClient;
     const sql = PgInboxQueueSql.statements(client.tables);
-    const queue: Queue = { client, sql, deadLetters: yield* DeadLetters, unitOfWork: yield* UnitOfWork };
+    const queue: Queue = { client, sql, deadLetters: yield* DeadLetters };
     const wakeup = PgWakeup.make();
     const pendingShards = (consumer: string) =>
       Effect.map(client.query<{ readonly shard: number }>("InboxQueue.pendingShards", sql.pendingShards, [consumer]), ({ rows }) =>
@@ -74,7 +72,7 @@ export const layer: Layer.Layer<InboxQueue, never, PgClient> = Layer.effect(
         ),
     };
   }),
-).pipe(Layer.provide([PgDeadLetters.layer, PgUnitOfWork.layer]));
+).pipe(Layer.provide(PgDeadLetters.layer));
 
 const FENCED: StoreVerdict = { _tag: "Fenced" };
 
@@ -134,70 +132,22 @@ interface Pass {
 }
 
 type Handle<R> = (messages: ReadonlyArray<ClaimedMessage>) => Effect.Effect<ReadonlyArray<InboxMark>, StoreError, R>;
-type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>;
-/** Runs a part of the pass in a transaction of the owner's. */
-type Within = <A>(part: Effect.Effect<A, StoreError, Transaction>) => Effect.Effect<A, StoreError>;
-
 const OPERATION = "InboxQueue.process";
 const BUSY: ProcessResult = { _tag: "Busy" };
 
-const process = Effect.fnUntraced(function* <R>(
-  queue: Queue,
-  pass: Pass,
-  handle: Handle<R>,
-): Effect.fn.Return<ProcessResult, StoreError, R> {
-  if ((yield* PgTransaction.open) !== null) return yield* PgTransaction.failure("Misuse", OPERATION, "a pass inside of a transaction");
-  return yield* queue.client.driver.kind === "Pool" ? processLocked(queue, pass, handle) : processAlone(queue, pass, handle);
-});
-
-/** Owns the shard by a transaction. */
-const processLocked = <R>(queue: Queue, pass: Pass, handle: Handle<R>) =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function* () {
-      const { client, sql } = queue;
-      const session = yield* PgUnitOfWork.begin(client.driver, OPERATION, restore);
-      const transaction = new PgTransaction.PgTransaction(client.driver, session);
-      const within: Within = (part) => Effect.provideService(part, Transaction, transaction);
-      const exit = yield* Effect.exit(
-        Effect.gen(function* () {
-          const values = [lockClass(client.tables, pass.consumer), pass.shard];
-          const { rows } = yield* within(client.within<{ readonly owned: boolean }>(OPERATION, sql.own, values));
-          return rows[0]?.owned === true ? yield* processOwned(queue, pass, within, handle, restore) : BUSY;
-        }),
-      );
-      transaction.closed = true;
-      if (Exit.isFailure(exit)) {
-        yield* Effect.promise(() => session.rollback());
-        return yield* exit;
-      }
-      // Lost or not: what was marked is handled, what was not comes again. So nothing here is `Unknown`.
-      yield* attempt(OPERATION, () => session.commit());
-      return exit.value;
-    }),
-  );
-
-/** Owns the shard by name: there is one process, and it has one connection. */
-const processAlone = <R>(queue: Queue, pass: Pass, handle: Handle<R>) => {
-  const { ownedShards } = queue.client.driver;
-  const name = `${queue.client.tables}inbox_queue/${pass.consumer}/${pass.shard}`;
-  return Effect.uninterruptibleMask((restore) =>
-    Effect.suspend(() => {
-      if (ownedShards.has(name)) return Effect.succeed(BUSY);
-      ownedShards.add(name);
-      return Effect.ensuring(
-        processOwned(queue, pass, queue.unitOfWork.commit, handle, restore),
-        Effect.sync(() => ownedShards.delete(name)),
-      );
-    }),
+const process = <R>(queue: Queue, pass: Pass, handle: Handle<R>): Effect.Effect<ProcessResult, StoreError, R> => {
+  const { client, sql } = queue;
+  const locks = { name: PgShard.ofQueue(client.tables, pass.consumer), own: sql.own };
+  return PgShard.owning(client, locks, OPERATION, pass.shard, (owner) =>
+    Effect.flatMap(owner.owned, (owned) => (owned ? processOwned(queue, pass, owner, handle) : Effect.succeed(BUSY))),
   );
 };
 
 const processOwned = Effect.fnUntraced(function* <R>(
   queue: Queue,
   pass: Pass,
-  within: Within,
+  { restore, within }: PgShard.Owner,
   handle: Handle<R>,
-  restore: Restore,
 ): Effect.fn.Return<ProcessResult, StoreError, R> {
   const { again, fresh } = yield* within(claim(queue, pass));
   const rows: ReadonlyArray<Row> = [...again, ...fresh.filter((row) => !row.held)];
@@ -269,6 +219,3 @@ const markAll = Effect.fnUntraced(function* (
   }
   if (lanes.size > 0) yield* client.within(OPERATION, sql.promote, [consumer, shard, [...lanes]]);
 });
-
-/** Advisory locks belong to the database: the first number keeps its queues, its outboxes, and other users, apart. */
-const lockClass = (tables: string, consumer: string): number => Shard.fnv1a(`saga-inbox:${tables}:${consumer}`) | 0;

@@ -117,7 +117,7 @@ const drain = <R>(
   max: number,
   publish: Publish<R>,
 ): Effect.Effect<DrainResult, StoreError | BusError, R> =>
-  PgShard.owning(client, sql.own, OPERATION, shard, (run, owned, restore) =>
+  PgShard.owning(client, { name: PgShard.ofOutbox(client.tables), own: sql.own }, OPERATION, shard, ({ run, owned, restore }) =>
     Effect.flatMap(
       Effect.all([owned, run<PgOutboxRow.ClaimedRow>(sql.claim, [shard, max])], { concurrency: "unbounded" }),
       ([isOwned, { rows }]) => (isOwned ? publishAndMark(run, sql, rows, publish, restore) : Effect.succeed(BUSY)),

@@ -5,13 +5,12 @@
  *   pending → blocking ─ retry → pending        held ─ (nothing blocks its key) → pending
  *           → aside    ─ discard → gone
  */
-import type { Message, Parked, ParkedDecision, StoreError } from "@org/saga-core";
+import type { Message, Parked, ParkedDecision, StoreError, Transaction } from "@org/saga-core";
 import { Effect } from "effect";
 import type { PgClient } from "./PgClient.ts";
 import * as PgOutboxRow from "./PgOutboxRow.ts";
 import type { Statements } from "./PgOutboxSql.ts";
 import * as PgShard from "./PgShard.ts";
-import * as PgTransaction from "./PgTransaction.ts";
 
 const OPERATION = "Outbox.settleParked";
 
@@ -26,7 +25,7 @@ export const list = (client: PgClient["Service"], sql: Statements, max: number):
     rows.map((row) => ({ message: PgOutboxRow.metaOf(row), parkedAt: row.parked_at, blocks: row.blocks, held: row.held })),
   );
 
-/** Shard by shard, each in a transaction of its own. */
+/** All of them in one commit, or none: whoever decided hears which it was, also when the answer to COMMIT is lost. */
 export const settle = Effect.fnUntraced(function* (
   client: PgClient["Service"],
   sql: Statements,
@@ -34,31 +33,27 @@ export const settle = Effect.fnUntraced(function* (
   decision: ParkedDecision,
 ): Effect.fn.Return<ReadonlyArray<Message.Meta>, StoreError> {
   const { rows } = yield* client.query<{ readonly shard: number }>(OPERATION, sql.shardsOf, [messageIds]);
-  const settled = yield* Effect.forEach(rows, ({ shard }) =>
-    PgShard.owning(client, sql.ownWaiting, OPERATION, shard, (run, owned) =>
-      Effect.flatMap(owned, (isOwned) =>
-        isOwned
-          ? settleOwned(run, sql, shard, messageIds, decision)
-          : Effect.fail(PgTransaction.failure("Contention", OPERATION, "a relay is publishing the shard")),
-      ),
-    ),
-  );
-  return settled.flat();
+  if (rows.length === 0) return [];
+  const shards = rows.map(({ shard }) => shard);
+  const locks = { name: PgShard.ofOutbox(client.tables), own: sql.ownWaiting };
+  const settling = Effect.forEach(shards, (shard) => settleOwned(client, sql, shard, messageIds, decision));
+  return (yield* PgShard.committing(client, locks, OPERATION, shards, settling)).flat();
 });
 
 type ChosenRow = PgOutboxRow.MetaRow & PgOutboxRow.Place;
 
 const settleOwned = Effect.fnUntraced(function* (
-  run: PgShard.Run,
+  client: PgClient["Service"],
   sql: Statements,
   shard: number,
   messageIds: ReadonlyArray<string>,
   decision: ParkedDecision,
-): Effect.fn.Return<ReadonlyArray<Message.Meta>, StoreError> {
-  const { rows } = yield* run<ChosenRow>(sql.chosen, [shard, messageIds]);
+): Effect.fn.Return<ReadonlyArray<Message.Meta>, StoreError, Transaction> {
+  const { rows } = yield* client.within<ChosenRow>(OPERATION, sql.chosen, [shard, messageIds]);
   for (const text of decision === "Retry" ? [sql.retry] : [sql.giveUp, sql.discard]) {
-    yield* PgOutboxRow.bySlot(rows, (slot, seqs) => run(text, [slot, seqs]));
+    yield* PgOutboxRow.bySlot(rows, (slot, seqs) => client.within(OPERATION, text, [slot, seqs]));
   }
-  yield* run(sql.release, [shard, rows.map(({ topic }) => topic), rows.map(({ aggregateid }) => aggregateid)]);
+  const [topics, keys] = [rows.map(({ topic }) => topic), rows.map(({ aggregateid }) => aggregateid)];
+  yield* client.within(OPERATION, sql.release, [shard, topics, keys]);
   return rows.map(PgOutboxRow.metaOf);
 });

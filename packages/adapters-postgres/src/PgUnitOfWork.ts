@@ -29,7 +29,8 @@ export const layer: Layer.Layer<UnitOfWork, never, PgClient> = Layer.effect(
 
 const OPERATION = "UnitOfWork.commit";
 
-const commit = Effect.fnUntraced(function* <A, E, R>(
+/** `UnitOfWork.commit`. */
+export const commit = Effect.fnUntraced(function* <A, E, R>(
   client: PgClient["Service"],
   body: Effect.Effect<A, E, R>,
 ): Effect.fn.Return<A, E | StoreError, Exclude<R, Transaction>> {

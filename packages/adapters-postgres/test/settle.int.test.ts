@@ -1,5 +1,5 @@
 /** A COMMIT whose answer is lost is settled before anybody hears of it (docs/decisions/0006-unknown-commit.md). */
-import { DocumentStore, UnitOfWork } from "@org/saga-core";
+import { DocumentStore, Outbox, type ParkedDecision, UnitOfWork } from "@org/saga-core";
 import { realServer } from "@tools/servers/testing";
 import { Effect, ManagedRuntime } from "effect";
 import pg from "pg";
@@ -11,7 +11,7 @@ import * as PgStores from "../src/PgStores.ts";
 import * as PgSweep from "../src/PgSweep.ts";
 import * as CommitProxy from "./CommitProxy.ts";
 import * as Database from "./Database.ts";
-import { document } from "./Samples.ts";
+import { document, message } from "./Samples.ts";
 
 const server = realServer("postgres");
 const SCHEMA = "settle";
@@ -159,6 +159,50 @@ describe.runIf(server !== null)("a COMMIT whose answer is lost", () => {
       });
       expect(await runtime.runPromise(late)).toMatchObject({ message: expect.stringContaining("batches_pkey") });
     });
+  });
+
+  describe("an operator's decision about parked messages", () => {
+    /** Two messages of different shards, refused by the broker, and one that waits behind each. */
+    const park = Effect.gen(function* () {
+      const outbox = yield* Outbox;
+      const lanes = ["a", "b"].map((key) => [0, 1].map((n) => message(key, n)));
+      yield* commit(outbox.append(lanes.flat()));
+      for (const shard of yield* outbox.pendingShards) {
+        yield* outbox.drain(shard, 10, (batch) => Effect.succeed(batch.map(({ payload }) => (payload === "0" ? "Refused" : "Held"))));
+      }
+      return lanes.flatMap(([first]) => (first === undefined ? [] : [first.id]));
+    });
+    const parked = Effect.flatMap(Outbox, (outbox) => Effect.map(outbox.parked(10), (all) => all.map((each) => each.message.id)));
+    const pending = Effect.flatMap(Outbox, (outbox) => Effect.map(outbox.backlog, (backlog) => backlog.pending));
+    const decide = (ids: ReadonlyArray<string>, decision: ParkedDecision) =>
+      Effect.flatMap(Outbox, (outbox) => Effect.map(outbox.settleParked(ids, decision), (all) => all.map(({ id }) => id)));
+
+    for (const decision of ["Retry", "Discard"] as const) {
+      /** What was parked and what waited, or only what waited. */
+      const released = decision === "Retry" ? 4 : 2;
+
+      it(`is told as done when it was committed: ${decision}`, async () => {
+        const runtime = runtimeOf({ schema: `settle_committed_${decision.toLowerCase()}` });
+        const ids = await runtime.runPromise(park);
+        proxy.plan(LOST);
+        expect((await runtime.runPromise(decide(ids, decision))).toSorted()).toEqual(ids.toSorted());
+        expect(proxy.lost()).toBe(1);
+        expect(await runtime.runPromise(parked)).toEqual([]);
+        expect(await runtime.runPromise(pending)).toBe(released);
+      });
+
+      it(`is told as not done, about none of them, when it never reached the server: ${decision}`, async () => {
+        const runtime = runtimeOf({ schema: `settle_absent_${decision.toLowerCase()}` });
+        const ids = await runtime.runPromise(park);
+        proxy.plan(UNSENT);
+        const failure = await runtime.runPromise(Effect.flip(decide(ids, decision)));
+        expect(failure).toMatchObject({ reason: "Unavailable", message: expect.stringContaining("the commit did not happen") });
+        expect(proxy.lost()).toBe(1);
+        expect((await runtime.runPromise(parked)).toSorted()).toEqual(ids.toSorted());
+        expect((await runtime.runPromise(decide(ids, decision))).toSorted()).toEqual(ids.toSorted());
+        expect(await runtime.runPromise(parked)).toEqual([]);
+      });
+    }
   });
 
   it("rows are one a transaction, each inserted with BEGIN, and are forgotten after an hour", async () => {

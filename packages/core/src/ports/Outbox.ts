@@ -85,7 +85,8 @@ export class Outbox extends Context.Service<
     /**
      * Carries out a person's decision about parked messages; returns those that were parked. `Retry`: they are pending
      * again. `Discard`: they are deleted, and never published. What was held behind them is pending again, in seq order,
-     * unless another parked message of the key blocks it. Takes the shards as a drain does: `Contention` if one stays busy.
+     * unless another parked message of the key blocks it. All of it or nothing. Takes the shards as a drain does: `Contention`
+     * if one stays busy.
      */
     readonly settleParked: (
       messageIds: ReadonlyArray<string>,
