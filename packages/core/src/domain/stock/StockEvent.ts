@@ -2,7 +2,8 @@
 import type { OrderId } from "../order/OrderId.ts";
 import type { Timestamp } from "../Timestamp.ts";
 import type { Sku, StockLine } from "./Sku.ts";
-import type { Adjustment, Hold, ReturnReason, SkuBooks } from "./StockState.ts";
+import type { Book } from "./StockBook.ts";
+import type { Hold, ReturnReason, SkuBooks } from "./StockState.ts";
 
 export type StockEvent =
   | {
@@ -31,13 +32,7 @@ export type StockEvent =
       readonly at: Timestamp;
     };
 
-/** The books that events are folded into, in place. */
-export interface Book {
-  readonly skus: Map<Sku, SkuBooks>;
-  readonly holds: Map<OrderId, Hold>;
-  readonly adjustments: Map<string, Adjustment>;
-}
-
+/** Folds the event into the book, in place. */
 export const apply = (book: Book, event: StockEvent): void => {
   if (event._tag === "Held") {
     const { orderId, lines, until, at } = event;

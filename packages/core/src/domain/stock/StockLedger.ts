@@ -19,8 +19,9 @@ import type { Timestamp } from "../Timestamp.ts";
 import type { Sku, StockLine } from "./Sku.ts";
 import type { StockAccepted, StockCommand, StockRejection } from "./StockCommand.ts";
 import * as Decision from "./StockDecision.ts";
-import { apply, type Book, type StockEvent } from "./StockEvent.ts";
-import { availableOf, empty, type Hold, type StockView, type StockWrites } from "./StockState.ts";
+import * as StockBook from "./StockBook.ts";
+import { apply, type StockEvent } from "./StockEvent.ts";
+import { availableOf, empty, patch, type Hold, type StockView, type StockWrites } from "./StockState.ts";
 
 export type { StockEvent } from "./StockEvent.ts";
 export {
@@ -60,16 +61,16 @@ export const decide = (state: StockView, timed: Timed): Result.Result<ReadonlyAr
   Result.map(Decision.decide(state, timed.command, timed.now), (decided) => decided.events);
 
 export const evolve = (state: StockView, event: StockEvent): StockView => {
-  const next = copyOf(state);
-  apply(next, event);
-  return next;
+  const book = StockBook.over(state);
+  apply(book, event);
+  return patch(state, StockBook.writesOf(book));
 };
 
 export const decider: Decider<StockView, Timed, StockEvent, StockRejection> = { initial, decide, evolve };
 
-/** Decides a list of commands: each sees the effects of those before it. */
+/** Decides a list of commands: each sees the effects of those before it. Costs what they touch; `state` stays as it is. */
 export const decideBatch = (state: StockView, commands: ReadonlyArray<StockCommand>, now: Timestamp): Batch => {
-  const book = copyOf(state);
+  const book = StockBook.over(state);
   const events: Array<StockEvent> = [];
   const answers = commands.map((command): Answer => {
     const decided = Decision.decide(book, command, now);
@@ -80,15 +81,7 @@ export const decideBatch = (state: StockView, commands: ReadonlyArray<StockComma
     }
     return Result.succeed(decided.success.answer);
   });
-  return {
-    answers,
-    events,
-    writes: {
-      skus: changed(state.skus, book.skus),
-      holds: changed(state.holds, book.holds),
-      adjustments: changed(state.adjustments, book.adjustments),
-    },
-  };
+  return { answers, events, writes: StockBook.writesOf(book) };
 };
 
 export interface Touched {
@@ -169,19 +162,6 @@ const pick = <K, V>(from: ReadonlyMap<K, V>, keys: ReadonlyArray<K>): Map<K, V> 
   }
   return picked;
 };
-
-const copyOf = (state: StockView): Book => ({
-  skus: new Map(state.skus),
-  holds: new Map(state.holds),
-  adjustments: new Map(state.adjustments),
-});
-
-/** In key order, so that writers of the same rows meet in the same order. */
-const changed = <K extends string, V>(before: ReadonlyMap<K, V>, after: ReadonlyMap<K, V>): ReadonlyArray<V> =>
-  [...after]
-    .filter(([key, value]) => before.get(key) !== value)
-    .toSorted(([left], [right]) => (left < right ? -1 : 1))
-    .map(([, value]) => value);
 
 /** By code unit: the same order in every process, whatever its locale. */
 const sorted = <K extends string>(keys: Iterable<K>): ReadonlyArray<K> => [...keys].toSorted();
