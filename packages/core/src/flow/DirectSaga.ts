@@ -209,10 +209,11 @@ const aggregateOf = <D, E, R>(
       let asked: Message.Draft | null = null;
       let timeoutMillis = 0;
       for (const send of sends) {
-        if (send._tag === "Message" && isPerformedHere(send.draft.type)) asked = send.draft;
-        else if (send._tag === "Message") drafts.push(send.draft);
+        if (send._tag === "Message" && isPerformedHere(send.draft.type)) {
+          asked = send.draft;
+          timeoutMillis = send.answerBy - now;
+        } else if (send._tag === "Message") drafts.push(send.draft);
         else if (send._tag !== "Local") timers.push(send);
-        if (send._tag === "Schedule") timeoutMillis = send.at - now;
       }
       const ask = asked === null ? null : { draft: asked, timeoutMillis };
       const answer = { status: instance?.status ?? "running", ask };

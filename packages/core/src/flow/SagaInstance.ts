@@ -1,10 +1,11 @@
 /** The stored form of a saga's instance, whatever it remembers. */
-import { Schema } from "effect";
+import { Effect, Schema } from "effect";
 
 const StepState = Schema.Struct({
   status: Schema.Literals(["pending", "sent", "done", "failed", "undoing", "undone", "undoRefused"]),
   round: Schema.Int,
   attempts: Schema.Int,
+  dueAt: Schema.optionalKey(Schema.Int),
 });
 
 export const Status = Schema.Literals(["running", "compensating", "completed", "compensated", "compensationFailed"]);
@@ -20,4 +21,7 @@ export const schemaOf = <D, E>(data: Schema.Codec<D, E>) =>
     steps: Schema.Record(Schema.String, StepState),
     failure: Schema.NullOr(Schema.Struct({ step: Schema.String, reason: Schema.String })),
     startedAt: Schema.Int,
+    // Absent in 0.1.0.
+    wakeAt: Schema.NullOr(Schema.Int).pipe(Schema.withDecodingDefaultKey(Effect.succeed(null))),
+    wakes: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
   });

@@ -67,7 +67,7 @@ describe("a request", () => {
           expect(message.id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
         }
         expect(new Set(pending(database).map(({ id }) => id)).size).toBe(3);
-        expect(yield* (yield* Timers).list("checkout", orderId)).toMatchObject([{ name: "check-balance", token: "do:1" }]);
+        expect(yield* (yield* Timers).list("checkout", orderId)).toMatchObject([{ name: "wake", token: "1" }]);
         expect((yield* (yield* SagaStore).find("checkout", [orderId])).get(orderId)).toMatchObject({
           status: "running",
           revision: 1,
@@ -256,7 +256,7 @@ describe("a timer", () => {
         yield* run([{ _tag: "Timer", timer }]);
         const asked = pending(database).filter(({ type }) => type === "payment.check-balance.v1");
         expect(asked.map(({ stepKey }) => stepKey)).toEqual([`${orderId}:check-balance:1`, `${orderId}:check-balance:1`]);
-        expect(yield* timers.list("checkout", orderId)).toMatchObject([{ name: "check-balance", token: "do:2" }]);
+        expect(yield* timers.list("checkout", orderId)).toMatchObject([{ name: "wake", token: "2" }]);
       }),
     );
   });

@@ -18,6 +18,8 @@
  * 3. The pivot is never given up while its outcome is unknown: it is asked again under the same key until it is known.
  * 4. Undos run in reverse order, one at a time, each asked again until it is answered.
  * 5. A reply or a timer that the state does not await changes nothing (late, duplicate, reordered).
+ * 6. An instance has one timer. It is written when there is none, or when something is due earlier; so it may fire when
+ *    nothing is due yet, and is then set to what is due next. Nothing that is due waits longer than its time.
  */
 import type * as Message from "../Message.ts";
 import type { Timestamp } from "../Timestamp.ts";
@@ -31,8 +33,10 @@ export interface StepState {
   readonly status: StepStatus;
   /** Grows after a definite failure only. Part of the key: `<instance>:<step>:<round>`. */
   readonly round: number;
-  /** How often do or undo was asked in this round; with the step's name it is the timer's token. */
+  /** How often do or undo was asked in this round. */
   readonly attempts: number;
+  /** When it is asked again, or given up. Absent: nothing is awaited, or it was asked by 0.1.0. */
+  readonly dueAt?: Timestamp;
 }
 
 export interface Instance<D> {
@@ -44,6 +48,10 @@ export interface Instance<D> {
   readonly steps: { readonly [name: string]: StepState };
   readonly failure: Failure | null;
   readonly startedAt: Timestamp;
+  /** When the timer fires; null: there is none. */
+  readonly wakeAt: Timestamp | null;
+  /** How often the timer was written; its token. */
+  readonly wakes: number;
 }
 
 export type Input<D> =
@@ -56,7 +64,8 @@ export type Input<D> =
   | { readonly _tag: "Resume"; readonly now: Timestamp };
 
 export type Send<C> =
-  | { readonly _tag: "Message"; readonly draft: Message.Draft }
+  /** `answerBy`: when it is asked again, or given up. */
+  | { readonly _tag: "Message"; readonly draft: Message.Draft; readonly answerBy: Timestamp }
   /** To the aggregate in this transaction. `step`: its answer comes back as `LocalReply`; null: told, not asked. */
   | { readonly _tag: "Local"; readonly step: string | null; readonly command: C }
   | { readonly _tag: "Schedule"; readonly name: string; readonly token: string; readonly at: Timestamp }
@@ -64,10 +73,49 @@ export type Send<C> =
 
 export type Transition<D, C> = readonly [next: Instance<D> | null, send: ReadonlyArray<Send<C>>];
 
-/** The name of the timer that lets a saga rest in front of its first step. */
-export const START_TIMER = "start";
+/** The name of an instance's timer. */
+export const WAKE_TIMER = "wake";
+
+/** What stands in place of a step's name in the failure of a saga that rests in front of its first one. */
+export const START = "start";
+
+/**
+ * A firing this long before the timer's time, in milliseconds, was moved by a person, and makes due what is due next. Less is
+ * a clock that was set back (a failover): the time of the timer counts.
+ */
+export const MOVED_MS = 1_000;
 
 export const transition = <D, C>(definition: Definition<D, C>, instance: Instance<D> | null, input: Input<D>): Transition<D, C> => {
+  const [next, send] = move(definition, instance, input);
+  if (next === null || next === instance) return [next, send];
+  if (isAtRest(next)) {
+    return next.wakeAt === null ? [next, send] : [{ ...next, wakeAt: null }, [...send, { _tag: "Unschedule", name: WAKE_TIMER }]];
+  }
+  const due = nextDueAt(definition, next);
+  if (due === null || (next.wakeAt !== null && next.wakeAt <= due)) return [next, send];
+  const woken = { ...next, wakeAt: due, wakes: next.wakes + 1 };
+  return [woken, [...send, { _tag: "Schedule", name: WAKE_TIMER, token: wakeToken(woken), at: due }]];
+};
+
+const wakeToken = <D>(instance: Instance<D>): string => String(instance.wakes);
+
+/** When something is due; null: nothing is awaited that has a time. */
+const nextDueAt = <D, C>(definition: Definition<D, C>, instance: Instance<D>): Timestamp | null => {
+  if (isUntouched(instance)) return instance.startedAt + definition.startAfterMillis;
+  let earliest: Timestamp | null = null;
+  for (const name in instance.steps) {
+    const dueAt = instance.steps[name]?.dueAt;
+    if (dueAt !== undefined && (earliest === null || dueAt < earliest)) earliest = dueAt;
+  }
+  return earliest;
+};
+
+const isUntouched = <D>(instance: Instance<D>): boolean => {
+  for (const _ in instance.steps) return false;
+  return instance.status === "running";
+};
+
+const move = <D, C>(definition: Definition<D, C>, instance: Instance<D> | null, input: Input<D>): Transition<D, C> => {
   if (input._tag === "Start") return instance === null ? start(definition, input) : [instance, []];
   if (instance === null) return [null, []];
   switch (input._tag) {
@@ -82,7 +130,7 @@ export const transition = <D, C>(definition: Definition<D, C>, instance: Instanc
         ? turn(
             definition,
             instance,
-            { step: current(definition, instance)?.name ?? START_TIMER, reason: definition.canceled(input.by) },
+            { step: current(definition, instance)?.name ?? START, reason: definition.canceled(input.by) },
             input.now,
           )
         : [instance, []];
@@ -106,10 +154,11 @@ const PENDING: StepState = { status: "pending", round: 1, attempts: 0 };
 
 const stateOf = <D>(instance: Instance<D>, step: string): StepState => instance.steps[step] ?? PENDING;
 
-const withStep = <D>(instance: Instance<D>, step: string, change: Partial<StepState>): Instance<D> => ({
-  ...instance,
-  steps: { ...instance.steps, [step]: { ...stateOf(instance, step), ...change } },
-});
+/** What is not named ends: the time that a step was due. */
+const withStep = <D>(instance: Instance<D>, step: string, change: Partial<StepState>): Instance<D> => {
+  const { status, round, attempts } = stateOf(instance, step);
+  return { ...instance, steps: { ...instance.steps, [step]: { status, round, attempts, ...change } } };
+};
 
 const current = <D, C>(definition: Definition<D, C>, instance: Instance<D>): Step<D, C> | undefined =>
   definition.steps.find((step) => stateOf(instance, step.name).status !== "done");
@@ -127,9 +176,10 @@ const start = <D, C>(definition: Definition<D, C>, input: Extract<Input<D>, { _t
     steps: {},
     failure: null,
     startedAt: input.now,
+    wakeAt: null,
+    wakes: 0,
   };
-  if (definition.startAfterMillis === 0) return advance(definition, instance, input.now);
-  return [instance, [{ _tag: "Schedule", name: START_TIMER, token: START_TIMER, at: input.now + definition.startAfterMillis }]];
+  return definition.startAfterMillis === 0 ? advance(definition, instance, input.now) : [instance, []];
 };
 
 /** Sends the next step, or completes. */
@@ -145,14 +195,9 @@ const advance = <D, C>(definition: Definition<D, C>, instance: Instance<D>, now:
 
 const ask = <D, C>(definition: Definition<D, C>, instance: Instance<D>, step: RemoteStep<D>, now: Timestamp): Transition<D, C> => {
   const attempts = stateOf(instance, step.name).attempts + 1;
-  const sent = withStep(instance, step.name, { status: "sent", attempts });
-  return [
-    sent,
-    [
-      { _tag: "Message", draft: step.command(instance.data, keys(definition, instance, step.name)) },
-      { _tag: "Schedule", name: step.name, token: token("do", attempts), at: now + step.timeoutMillis },
-    ],
-  ];
+  const dueAt = now + step.timeoutMillis;
+  const draft = step.command(instance.data, keys(definition, instance, step.name));
+  return [withStep(instance, step.name, { status: "sent", attempts, dueAt }), [{ _tag: "Message", draft, answerBy: dueAt }]];
 };
 
 const reply = <D, C>(definition: Definition<D, C>, instance: Instance<D>, envelope: Message.Envelope, now: Timestamp): Transition<D, C> => {
@@ -165,23 +210,23 @@ const reply = <D, C>(definition: Definition<D, C>, instance: Instance<D>, envelo
       const done = step.done(instance.data, envelope);
       if (done !== null) {
         const next = withStep({ ...instance, data: done.data }, step.name, { status: "done", attempts: 0 });
-        return prepend([{ _tag: "Unschedule", name: step.name }], advance(definition, next, now));
+        return advance(definition, next, now);
       }
       const reason = step.failed(envelope);
       if (reason !== null) {
         const failed = withStep(instance, step.name, { status: "failed", attempts: 0 });
-        return prepend([{ _tag: "Unschedule", name: step.name }], turn(definition, failed, { step: step.name, reason }, now));
+        return turn(definition, failed, { step: step.name, reason }, now);
       }
     }
     // An undo is confirmed only under its key: `released, expired` is told without one, and may have been on its way for long.
     if (status === "undoing" && step.undo !== null && envelope.stepKey !== null) {
       if (step.undo.isDone(envelope)) {
         const undone = withStep(instance, step.name, { status: "undone" });
-        return prepend([{ _tag: "Unschedule", name: step.name }], undoNext(definition, undone, now));
+        return undoNext(definition, undone, now);
       }
       if (step.undo.isRefused(envelope)) {
         const refused = withStep({ ...instance, status: "compensationFailed" }, step.name, { status: "undoRefused" });
-        return [refused, [{ _tag: "Unschedule", name: step.name }]];
+        return [refused, []];
       }
     }
   }
@@ -204,31 +249,46 @@ const timer = <D, C>(
   instance: Instance<D>,
   input: Extract<Input<D>, { _tag: "Timer" }>,
 ): Transition<D, C> => {
-  if (input.name === START_TIMER) {
-    const untouched = instance.status === "running" && Object.keys(instance.steps).length === 0;
-    return untouched ? advance(definition, instance, input.now) : [instance, []];
-  }
-  const step = definition.steps.find((candidate) => candidate.name === input.name);
+  if (input.name !== WAKE_TIMER) return recordedTimer(definition, instance, input);
+  if (instance.wakeAt === null || input.token !== wakeToken(instance)) return [instance, []];
+  const fired: Instance<D> = { ...instance, wakeAt: null };
+  const next = nextDueAt(definition, fired);
+  const isMoved = input.now < instance.wakeAt - MOVED_MS;
+  if (next === null || (!isMoved && next > Math.max(input.now, instance.wakeAt))) return [fired, []];
+  if (isUntouched(fired)) return advance(definition, fired, input.now);
+  const step = definition.steps.find((candidate) => stateOf(fired, candidate.name).dueAt === next);
+  return step?._tag === "Remote" ? overdue(definition, fired, step, input.now) : [fired, []];
+};
+
+/** A timer of 0.1.0, where each step had its own; it counts for what that version asked. */
+const recordedTimer = <D, C>(
+  definition: Definition<D, C>,
+  instance: Instance<D>,
+  { name, token, now }: Extract<Input<D>, { _tag: "Timer" }>,
+): Transition<D, C> => {
+  if (name === START) return isUntouched(instance) && instance.wakes === 0 ? advance(definition, instance, now) : [instance, []];
+  const step = definition.steps.find((candidate) => candidate.name === name);
   if (step?._tag !== "Remote") return [instance, []];
-  const state = stateOf(instance, step.name);
-  if (state.status === "sent" && instance.status === "running" && input.token === token("do", state.attempts)) {
-    const givesUp = step.kind === "compensatable" && state.attempts >= step.attemptsMax;
-    return givesUp
-      ? turn(definition, instance, { step: step.name, reason: step.timeoutReason }, input.now)
-      : ask(definition, instance, step, input.now);
-  }
-  if (state.status === "undoing" && input.token === token("undo", state.attempts)) return askUndo(definition, instance, step, input.now);
-  return [instance, []];
+  const { status, attempts, dueAt } = stateOf(instance, name);
+  const isAwaited = status === "undoing" || (status === "sent" && instance.status === "running");
+  const isCurrent = dueAt === undefined && token === `${status === "sent" ? "do" : "undo"}:${attempts}`;
+  return isAwaited && isCurrent ? overdue(definition, instance, step, now) : [instance, []];
+};
+
+/** What was asked was not answered in its time. */
+const overdue = <D, C>(definition: Definition<D, C>, instance: Instance<D>, step: RemoteStep<D>, now: Timestamp): Transition<D, C> => {
+  const { status, attempts } = stateOf(instance, step.name);
+  if (status === "undoing") return askUndo(definition, instance, step, now);
+  const givesUp = step.kind === "compensatable" && attempts >= step.attemptsMax;
+  return givesUp ? turn(definition, instance, { step: step.name, reason: step.timeoutReason }, now) : ask(definition, instance, step, now);
 };
 
 /** From running to compensating. */
 const turn = <D, C>(definition: Definition<D, C>, instance: Instance<D>, failure: Failure, now: Timestamp): Transition<D, C> => {
   const told = isPivoted(definition, instance) ? definition.onTurned(failure, instance.data) : null;
   const turned: Instance<D> = { ...instance, status: "compensating", failure };
-  const waiting = current(definition, turned);
-  const first: Array<Send<C>> = [{ _tag: "Unschedule", name: waiting?.name ?? START_TIMER }];
-  if (told !== null) first.push({ _tag: "Local", step: null, command: told });
-  return prepend(first, undoNext(definition, turned, now));
+  const [next, send] = undoNext(definition, turned, now);
+  return [next, told === null ? send : [{ _tag: "Local", step: null, command: told }, ...send]];
 };
 
 /** Undoes the last step that was or may have been done; all undone, it tells the aggregate. */
@@ -242,7 +302,7 @@ const undoNext = <D, C>(definition: Definition<D, C>, instance: Instance<D>, now
     }
     state = withStep(state, step.name, { status: "undone" });
   }
-  const failure = state.failure ?? { step: START_TIMER, reason: definition.canceled("operator") };
+  const failure = state.failure ?? { step: START, reason: definition.canceled("operator") };
   const told = definition.onUndone(failure, state.data, isPivoted(definition, state));
   return [{ ...state, status: "compensated" }, told === null ? [] : [{ _tag: "Local", step: null, command: told }]];
 };
@@ -252,13 +312,9 @@ const askUndo = <D, C>(definition: Definition<D, C>, instance: Instance<D>, step
   const attempts = stateOf(instance, step.name).attempts + 1;
   const { first, max } = definition.undoRetryMillis;
   const pause = Math.min(max, first * 2 ** Math.min(attempts - 1, 20));
-  return [
-    withStep(instance, step.name, { status: "undoing", attempts }),
-    [
-      { _tag: "Message", draft: step.undo.command(instance.data, keys(definition, instance, step.name)) },
-      { _tag: "Schedule", name: step.name, token: token("undo", attempts), at: now + pause },
-    ],
-  ];
+  const dueAt = now + pause;
+  const draft = step.undo.command(instance.data, keys(definition, instance, step.name));
+  return [withStep(instance, step.name, { status: "undoing", attempts, dueAt }), [{ _tag: "Message", draft, answerBy: dueAt }]];
 };
 
 const resume = <D, C>(definition: Definition<D, C>, instance: Instance<D>, now: Timestamp): Transition<D, C> =>
@@ -268,7 +324,3 @@ const keys = <D, C>(definition: Definition<D, C>, instance: Instance<D>, step: s
   stepKey: stepKey(instance, step),
   saga: `${definition.name}@${instance.version}`,
 });
-
-const token = (phase: "do" | "undo", attempts: number): string => `${phase}:${attempts}`;
-
-const prepend = <D, C>(first: ReadonlyArray<Send<C>>, [next, send]: Transition<D, C>): Transition<D, C> => [next, [...first, ...send]];

@@ -47,8 +47,8 @@ describe("a checkout without faults", () => {
     const waiting = Checkout.make({ cancelWindowMillis: 500 });
     const data = { ...dataOf(), orderId };
     const [resting, sends] = SagaDecider.transition(waiting, null, { _tag: "Start", id: orderId, data, now: 0 });
-    expect(sends).toEqual([{ _tag: "Schedule", name: "start", token: "start", at: 500 }]);
-    const [started, first] = SagaDecider.transition(waiting, resting, { _tag: "Timer", name: "start", token: "start", now: 500 });
+    expect(sends).toEqual([{ _tag: "Schedule", name: "wake", token: "1", at: 500 }]);
+    const [started, first] = SagaDecider.transition(waiting, resting, { _tag: "Timer", name: "wake", token: "1", now: 500 });
     expect(first).toEqual([{ _tag: "Local", step: "start-checkout", command: { _tag: "StartCheckout" } }]);
     const [ended, last] = SagaDecider.transition(waiting, started, {
       _tag: "LocalReply",
@@ -68,7 +68,7 @@ describe("the saga's rules", () => {
     for (let attempt = 0; attempt < Saga.ATTEMPTS_MAX; attempt++) {
       for (const envelope of world.network) keys.add(envelope.stepKey);
       world.network.length = 0;
-      world.fire("check-balance");
+      world.fire();
     }
     expect([...keys]).toEqual([`${orderId}:check-balance:1`]);
     expect([world.saga.status, world.status, world.state.aggregate?.reason]).toEqual(["compensated", "canceled", "checkoutTimeout"]);
@@ -79,7 +79,7 @@ describe("the saga's rules", () => {
     while (!world.network.some((envelope) => envelope.type === M.CapturePayment.type)) world.deliver(0);
     for (let attempt = 0; attempt < 50; attempt++) {
       world.network.length = 0;
-      world.fire("capture-payment");
+      world.fire();
     }
     expect(world.saga.status).toBe("running");
     expect(SagaDecider.canCancel(definition, world.saga)).toBe(false);
@@ -91,9 +91,10 @@ describe("the saga's rules", () => {
   it("ignores a firing that is out of date, a late reply, and inputs of an instance that is not there", () => {
     const world = run();
     const before = world.state;
-    world.fire("reserve-stock", "do:1");
-    world.fire("start", "start");
-    world.fire("no-such-step", "do:1");
+    world.stale("wake", "1");
+    world.stale("reserve-stock", "do:1");
+    world.stale("start", "start");
+    world.stale("no-such-step", "do:1");
     world.input({ _tag: "LocalReply", step: "finish", accepted: false, now: 9 });
     world.input({ _tag: "Resume", now: 9 });
     world.input({ _tag: "Start", id: orderId, data: dataOf(), now: 9 });
@@ -133,6 +134,44 @@ describe("the saga's rules", () => {
   });
 });
 
+describe("an instance's timer", () => {
+  it("is written once and removed once by a checkout whose steps are answered in time", () => {
+    const world = run();
+    expect(world.wrote).toEqual({ scheduled: 1, removed: 1 });
+  });
+
+  it("that fires when nothing is due is set to what is due next, and asks nobody", () => {
+    const world = new World(lucky);
+    const { dueAt } = world.saga.steps["check-balance"] ?? {};
+    world.deliver(0);
+    world.deliver(0);
+    const later = world.saga.steps["reserve-stock"]?.dueAt;
+    expect([world.timers.get("wake")?.at, world.wrote.scheduled]).toEqual([dueAt, 1]);
+    world.network.length = 0;
+    world.fire();
+    expect([world.timers.get("wake"), world.network.length]).toMatchObject([{ token: "2", at: later }, 0]);
+    world.fire();
+    expect(world.network.map(({ type }) => type)).toEqual([M.ReserveStock.type]);
+  });
+
+  it("that was moved to an earlier time makes due what is due next; a clock that was set back does not", () => {
+    const world = new World(lucky);
+    world.deliver(0);
+    world.deliver(0);
+    world.network.length = 0;
+    world.fire(true);
+    expect(world.network.map(({ type }) => type)).toEqual([M.ReserveStock.type]);
+    const { id, data, ...rest } = world.saga;
+    const at = world.timers.get("wake")?.at ?? 0;
+    const [, send] = SagaDecider.transition(
+      definition,
+      { ...rest, id, data, steps: { ...rest.steps, "reserve-stock": { status: "sent", round: 1, attempts: 1, dueAt: at + 5_000 } } },
+      { _tag: "Timer", name: "wake", token: String(rest.wakes), now: at - SagaDecider.MOVED_MS },
+    );
+    expect(send).toEqual([{ _tag: "Schedule", name: "wake", token: String(rest.wakes + 1), at: at + 5_000 }]);
+  });
+});
+
 describe("a definition", () => {
   const step = (name: string, kind: Saga.Kind) => Saga.local<null, null>(name, { kind, command: () => null, refused: "no" });
   const problem = (steps: ReadonlyArray<Saga.Step<null, null>>): string => {
@@ -164,12 +203,11 @@ describe("a definition", () => {
 const act = (world: World, draw: number): void => {
   const { length } = world.network;
   const index = length === 0 ? 0 : Math.floor(draw / 16) % length;
-  const names = [...world.timers.keys()];
   const kind = draw % 16;
   if (kind < 8) world.deliver(index);
   else if (kind < 11) world.deliver(index, true);
   else if (kind < 13) world.lose(index);
-  else if (kind < 15) world.fire(names[Math.floor(draw / 16) % Math.max(1, names.length)] ?? "none");
+  else if (kind < 15) world.fire(kind === 14);
   else if (draw % 5 === 0) world.cancel();
 };
 

@@ -3,7 +3,7 @@
  * reorders, timers that fire when they like. Everything is drawn from one list of numbers, so a run repeats exactly.
  */
 import { Result } from "effect";
-import { Checkout, CheckoutMessages as M, Coordinator, Decider, Message, Order, type SagaDecider } from "@org/saga-core";
+import { Checkout, CheckoutMessages as M, Coordinator, Decider, Message, Order, SagaDecider } from "@org/saga-core";
 import { orderId, place } from "../Fixtures.ts";
 
 export type Money = "none" | "authorized" | "declined" | "captured" | "refused" | "voided" | "refunded";
@@ -27,7 +27,9 @@ const coordination = { definition, decider: Order.decider, command: Checkout.ord
 export class World {
   state: Coordinator.State<Checkout.Data, Order.State> = { saga: null, aggregate: null };
   readonly network: Array<Message.Envelope> = [];
-  readonly timers = new Map<string, string>();
+  readonly timers = new Map<string, { readonly token: string; readonly at: number }>();
+  /** What was written of timers. */
+  readonly wrote = { scheduled: 0, removed: 0 };
   money: Money = "none";
   stock: Stock = "none";
   captures = 0;
@@ -62,7 +64,8 @@ export class World {
     this.state = driven.state;
     for (const draft of driven.drafts) this.send(draft);
     for (const timer of driven.timers) {
-      if (timer._tag === "Schedule") this.timers.set(timer.name, timer.token);
+      this.wrote[timer._tag === "Schedule" ? "scheduled" : "removed"] += 1;
+      if (timer._tag === "Schedule") this.timers.set(timer.name, timer);
       else this.timers.delete(timer.name);
     }
     if (this.status !== undefined && this.statuses.at(-1) !== this.status) this.statuses.push(this.status);
@@ -96,10 +99,18 @@ export class World {
     this.network.splice(index, 1);
   }
 
-  /** Fires a timer; `token` of a firing that is out of date. */
-  fire(name: string, token = this.timers.get(name)): void {
-    if (token === undefined) return;
-    this.now += 1_000;
+  /** Fires the timer in its time, or at once: somebody moved it. */
+  fire(moved = false): void {
+    const timer = this.timers.get(SagaDecider.WAKE_TIMER);
+    if (timer === undefined) return;
+    this.now = moved ? this.now + 1 : Math.max(this.now + 1, timer.at);
+    // Its row is removed with its decision.
+    this.timers.delete(SagaDecider.WAKE_TIMER);
+    this.stale(SagaDecider.WAKE_TIMER, timer.token);
+  }
+
+  /** A firing that may be out of date. */
+  stale(name: string, token: string): void {
     this.input({ _tag: "Timer", name, token, now: this.now });
   }
 
@@ -114,11 +125,8 @@ export class World {
   settle(): void {
     for (let step = 0; step < 10_000; step++) {
       if (this.network.length > 0) this.deliver(0);
-      else {
-        const [name] = this.timers.keys();
-        if (name === undefined) return;
-        this.fire(name);
-      }
+      else if (this.timers.size === 0) return;
+      else this.fire();
     }
     throw new Error("it does not come to rest");
   }
