@@ -2,31 +2,28 @@
  * The puller of store-then-process: takes what the broker has and stores it, in bulk, one transaction a batch. A batch is
  * acknowledged only after it is stored, so nothing is lost; what comes twice is stored once.
  *
- * A consumer group has one puller at a time, by a lease. Who loses it stops at once; who was frozen and does not know yet is
- * refused by the fence, and his late batch with him. A group without a puller has one again after `LEASE_MS`.
+ * A consumer group has one puller at a time, by a `Lease`. Who loses it stops at once; who was frozen and does not know yet is
+ * refused by the fence, and his late batch with him.
  */
-import { Clock, Deferred, Duration, Effect, type Layer, Metric } from "effect";
+import { Deferred, Effect, type Layer, Metric } from "effect";
 import type * as Message from "../domain/Message.ts";
 import { InboxQueue, type StoredMessage } from "../ports/InboxQueue.ts";
-import { type Lease, Lock } from "../ports/Lock.ts";
+import type { Lock } from "../ports/Lock.ts";
 import { type Delivery, MessageBus, type Subscription } from "../ports/MessageBus.ts";
 import type { BusError, StoreError } from "../ports/StoreError.ts";
 import { UnitOfWork } from "../ports/UnitOfWork.ts";
+import * as Lease from "./Lease.ts";
 import { foreignMessage, isNameable, renamed } from "./MessageConsumer.ts";
-import * as MessageId from "./MessageId.ts";
 import * as Worker from "./Worker.ts";
 
 /** Messages stored by one statement: measured, more gain nothing, and the arrays stay below a few megabytes. */
 export const PULL_BATCH_MAX = 1_000;
 
-/** How long a dead puller's group waits for the next one, in milliseconds; about as long as for its partitions. */
+/**
+ * Time to live of the lease, in milliseconds: about as long as a dead member's partitions wait. A group without a puller has one
+ * again after 4/3 of it.
+ */
 export const LEASE_MS = 10_000;
-
-/** A quarter of the lease, in milliseconds: two renewals may fail. */
-export const RENEW_MS = 2_500;
-
-/** How often who has no lease asks for it, in milliseconds. */
-export const ACQUIRE_MS = 1_000;
 
 export interface Options {
   readonly group: string;
@@ -41,38 +38,28 @@ const stored = Metric.counter("saga_inbox_stored_total", { description: "Message
 /** Pulls for as long as the layer lives; as one of many, or alone. */
 export const layer = (options: Options): Layer.Layer<never, never, Ports> => Worker.layer(`InboxPuller(${options.group})`, pass(options));
 
-/** Asks for the lease; pulls while it has it. */
-export const pass = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<void, StoreError | BusError, Ports> {
-  const [owner = ""] = yield* MessageId.next(1);
-  const lock = yield* Lock;
-  yield* Effect.acquireUseRelease(
-    lock.acquire(leaseOf(options.group), owner, LEASE_MS),
-    (lease) => (lease === null ? Effect.sleep(Duration.millis(ACQUIRE_MS)) : pull(options, lease)),
-    (lease) => (lease === null ? Effect.void : Effect.ignore(lock.release(lease))),
-  );
-});
+/** Waits for the lease; pulls while it has it. */
+export const pass = (options: Options): Effect.Effect<void, StoreError | BusError, Ports> =>
+  Lease.underLease(`inbox-puller/${options.group}`, LEASE_MS, ({ fence }) => pull(options, fence));
 
-/** The lease's name. */
-export const leaseOf = (group: string): string => `inbox-puller/${group}`;
-
-/** Pulls until the lease is lost. */
-export const pull = Effect.fnUntraced(function* (options: Options, lease: Lease): Effect.fn.Return<void, StoreError | BusError, Ports> {
+/** Pulls until it is refused by a newer puller's fence. */
+export const pull = Effect.fnUntraced(function* (options: Options, fence: number): Effect.fn.Return<void, StoreError | BusError, Ports> {
   const bus = yield* MessageBus;
-  const lost = yield* Deferred.make<void>();
+  const fenced = yield* Deferred.make<void>();
   const topics = [...new Set(options.types.map((type) => type.topic))].toSorted();
   const subscription: Subscription = { group: options.group, topics, batchMax: PULL_BATCH_MAX };
-  const store = storeBatch(options, lease.fence);
+  const store = storeBatch(options, fence);
   const consuming = bus.consume(
     subscription,
     Effect.fnUntraced(function* (batch) {
       if ((yield* store(batch)) === "Stored") return;
       // Nothing of this batch may be acknowledged: it is the successor's.
-      yield* Deferred.succeed(lost, undefined);
+      yield* Deferred.succeed(fenced, undefined);
       return yield* Effect.never;
     }),
   );
-  yield* Effect.raceAllFirst([consuming, keep(lease), Deferred.await(lost)]);
-  yield* Effect.logWarning(`InboxPuller(${options.group}): the lease is lost; stopped`);
+  yield* Effect.raceFirst(consuming, Deferred.await(fenced));
+  yield* Effect.logWarning(`InboxPuller(${options.group}): a newer puller has taken over; stopped`);
 });
 
 /** Stores one batch of deliveries. `Fenced`: by a newer puller's leave; nothing is stored. */
@@ -100,20 +87,3 @@ const storedMessage = (delivery: Delivery): StoredMessage => {
   const { message } = delivery;
   return isNameable(message) ? { position, message, problem: null } : { position, message: renamed(delivery), problem: "nameTooLong" };
 };
-
-/** Renews; returns when the lease is another's, or cannot be known to be ours. */
-const keep = Effect.fnUntraced(function* (lease: Lease): Effect.fn.Return<void, never, Lock> {
-  const lock = yield* Lock;
-  let heldUntil = (yield* Clock.currentTimeMillis) + LEASE_MS;
-  for (;;) {
-    yield* Effect.sleep(Duration.millis(RENEW_MS));
-    const asked = yield* Clock.currentTimeMillis;
-    const answer = yield* Effect.timeoutOrElse(
-      Effect.orElseSucceed(lock.renew(lease, LEASE_MS), () => "Unknown" as const),
-      { duration: Duration.millis(RENEW_MS), orElse: () => Effect.succeed("Unknown" as const) },
-    );
-    if (answer === "Lost") return;
-    if (answer === "Renewed") heldUntil = asked + LEASE_MS;
-    if ((yield* Clock.currentTimeMillis) >= heldUntil - RENEW_MS) return;
-  }
-});
