@@ -71,6 +71,7 @@ const rejected = (orderId: OrderId, rejection: StockRejection, envelope: Message
 const skusOf = (rejection: StockRejection): ReadonlyArray<Sku> => {
   switch (rejection._tag) {
     case "OutOfStock":
+    case "LimitExceeded":
       return rejection.skus;
     case "UnknownSku":
       return [rejection.sku];

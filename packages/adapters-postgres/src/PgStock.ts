@@ -125,13 +125,13 @@ const lock = Effect.fnUntraced(function* (
   const adjustments = yield* some(ledger, Adjustments, sql.readAdjustments, touched.adjustments);
   const holds = yield* some(ledger, Holds, sql.lockHolds, touched.orders);
   const skus = yield* some(ledger, AllBooks, sql.lockSkus, [...new Set([...touched.skus, ...StockLedger.skusOf(holds)])].toSorted());
-  const view = StockLedger.view(skus, holds, adjustments);
+  const view = StockLedger.view(skus, holds, adjustments, []);
   const revocable = StockLedger.mayRevoke(view, commands);
   if (revocable.length === 0) return view;
   // Rare: goods were counted out. No hold of these SKUs can appear or end meanwhile: that takes the lock of their books.
   const live = yield* some(ledger, Holds, sql.lockLiveHolds, revocable);
   const others = StockLedger.skusOf(live).filter((sku: Sku) => !view.skus.has(sku));
-  return StockLedger.view([...skus, ...(yield* some(ledger, AllBooks, sql.lockSkus, others))], [...live, ...holds], adjustments);
+  return StockLedger.view([...skus, ...(yield* some(ledger, AllBooks, sql.lockSkus, others))], [...live, ...holds], adjustments, []);
 });
 
 const write = Effect.fnUntraced(function* (

@@ -171,6 +171,7 @@ const readView = Effect.fnUntraced(function* (
       skus: new Map([...view.skus, ...others.view.skus]),
       holds: new Map([...more.view.holds, ...view.holds]),
       adjustments: view.adjustments,
+      buyers: view.buyers,
     },
     now: others.now,
   };
@@ -217,6 +218,7 @@ const fetchView = Effect.fnUntraced(function* (
     holds: yield* decode(orders, 0, Codec.decodeHold),
     adjustments: yield* decode(adjustments, orders.length, Codec.decodeAdjustment),
     skus: yield* decode(skus, orders.length + adjustments.length, Codec.decodeBooks),
+    buyers: new Map<StockLedger.BuyerKey, StockLedger.BuyerUnits>(),
   };
   return { view, now: clockOf(shard, time) };
 });

@@ -16,8 +16,22 @@ export * as Order from "./domain/order/Order.ts";
 export { CustomerId, OrderId } from "./domain/order/OrderId.ts";
 export * as OrderStatus from "./domain/order/OrderStatus.ts";
 export { Quantity, Sku, StockLine } from "./domain/stock/Sku.ts";
-export type { StockAccepted, StockBalance, StockCommand, StockRejection } from "./domain/stock/StockCommand.ts";
+export type {
+  Adjust,
+  AdjustKind,
+  BuyerLimit,
+  Reserve,
+  Reserved,
+  ReservePolicy,
+  SplitPolicy,
+  StockAccepted,
+  StockBalance,
+  StockCommand,
+  StockRejection,
+  StockUnits,
+} from "./domain/stock/StockCommand.ts";
 export * as StockLedger from "./domain/stock/StockLedger.ts";
+export { DEFAULT_WAREHOUSE, TakenLine, Warehouse } from "./domain/stock/Warehouse.ts";
 
 export * as Checkout from "./domain/order/Checkout.ts";
 export * as CheckoutMessages from "./domain/order/CheckoutMessages.ts";

@@ -32,3 +32,6 @@ export const HOLD_TTL_MAX_MS = 86_400_000;
 
 /** Units of one SKU on hand: room for a thousand of the largest orders, and sums far below 2^53. */
 export const STOCK_MAX = 1_000_000_000;
+
+/** Warehouses that one reservation may name, and that may have one SKU. A decision looks at each of them. */
+export const WAREHOUSES_MAX = 32;

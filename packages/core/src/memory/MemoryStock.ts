@@ -18,6 +18,7 @@ export class Stock implements StockLedger.StockView {
   readonly skus = new Map<Sku, StockLedger.SkuBooks>();
   readonly holds = new Map<OrderId, StockLedger.Hold>();
   readonly adjustments = new Map<string, StockLedger.Adjustment>();
+  readonly buyers = new Map<StockLedger.BuyerKey, StockLedger.BuyerUnits>();
   /** The `held` ones of `holds`. */
   readonly live = new Map<OrderId, StockLedger.Hold>();
   #last: Timestamp = 0;
@@ -30,6 +31,7 @@ export class Stock implements StockLedger.StockView {
     const { answers, writes } = StockLedger.decideBatch(view, commands, this.#last);
     for (const books of writes.skus) this.skus.set(books.sku, books);
     for (const adjustment of writes.adjustments) this.adjustments.set(adjustment.id, adjustment);
+    for (const units of writes.buyers) this.buyers.set(StockLedger.buyerKey(units.sku, units.buyer), units);
     for (const hold of writes.holds) {
       this.holds.set(hold.orderId, hold);
       if (hold.status === "held") this.live.set(hold.orderId, hold);

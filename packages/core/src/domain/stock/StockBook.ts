@@ -5,25 +5,28 @@
  */
 import type { OrderId } from "../order/OrderId.ts";
 import type { Sku } from "./Sku.ts";
-import type { Adjustment, Hold, SkuBooks, StockView, StockWrites } from "./StockState.ts";
+import type { Adjustment, BuyerKey, BuyerUnits, Hold, SkuBooks, StockView, StockWrites } from "./StockState.ts";
 
 /** A view whose changes stay above what is below. */
 export interface Book extends StockView {
   readonly skus: Overlay<Sku, SkuBooks>;
   readonly holds: Overlay<OrderId, Hold>;
   readonly adjustments: Overlay<string, Adjustment>;
+  readonly buyers: Overlay<BuyerKey, BuyerUnits>;
 }
 
 export const over = (view: StockView): Book => ({
   skus: new Overlay(view.skus),
   holds: new Overlay(view.holds),
   adjustments: new Overlay(view.adjustments),
+  buyers: new Overlay(view.buyers),
 });
 
 export const writesOf = (book: Book): StockWrites => ({
   skus: book.skus.written(),
   holds: book.holds.written(),
   adjustments: book.adjustments.written(),
+  buyers: book.buyers.written(),
 });
 
 /** New values above a map that stays as it is. Nothing is ever removed. */

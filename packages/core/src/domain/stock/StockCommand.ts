@@ -2,12 +2,14 @@
  * What can be asked of stock, and what it answers. `StockLedger` decides it; every engine behind the `StockReservation`
  * port answers the same.
  */
-import type { OrderId } from "../order/OrderId.ts";
+import type { CustomerId, OrderId } from "../order/OrderId.ts";
 import type { Timestamp } from "../Timestamp.ts";
 import type { Sku, StockLine } from "./Sku.ts";
+import type { TakenLine, Warehouse } from "./Warehouse.ts";
 
 /**
- * - `Reserve`: all lines or none; idempotent per order (same lines: the same answer; other lines: `ReservationMismatch`).
+ * - `Reserve`: all lines or none, unless a policy says otherwise; idempotent per order (the same request: the same answer;
+ *   another one: `ReservationMismatch`).
  * - `Commit`: the hold becomes a promise that no longer expires. After the hold's time it takes fresh stock or says `HoldExpired`.
  * - `Release`: gives a hold or an unshipped commitment back. Of an order never seen it leaves a tombstone: a later
  *   `Reserve` is refused with `AlreadyReleased`.
@@ -17,24 +19,78 @@ import type { Sku, StockLine } from "./Sku.ts";
  * - `Expire`: releases the order's hold if its time is over at `now`, else says `HoldAlive`.
  */
 export type StockCommand =
-  | { readonly _tag: "Reserve"; readonly orderId: OrderId; readonly lines: ReadonlyArray<StockLine>; readonly ttlMillis: number }
+  | Reserve
   | { readonly _tag: "Commit"; readonly orderId: OrderId }
   | { readonly _tag: "Release"; readonly orderId: OrderId }
   | { readonly _tag: "Ship"; readonly orderId: OrderId }
-  | { readonly _tag: "Adjust"; readonly id: string; readonly sku: Sku; readonly delta: number }
+  | Adjust
   | { readonly _tag: "Renew"; readonly orderId: OrderId; readonly ttlMillis: number }
   | { readonly _tag: "Expire"; readonly orderId: OrderId };
 
+export interface Reserve {
+  readonly _tag: "Reserve";
+  readonly orderId: OrderId;
+  readonly lines: ReadonlyArray<StockLine>;
+  readonly ttlMillis: number;
+  /** `all` (the default) or nothing; `partial`: of each line what there is, `OutOfStock` only if there is nothing at all. */
+  readonly policy?: ReservePolicy;
+  /**
+   * Where from, in this order of preference: the first one that can serve all lines. Without a list the default warehouse,
+   * then the others that have the goods, by name.
+   */
+  readonly warehouses?: ReadonlyArray<Warehouse>;
+  /** When no single warehouse can serve all lines: `never` (the default) from several, or `allowed`. */
+  readonly split?: SplitPolicy;
+  /** So many units of a SKU and no more for one buyer, over all orders that name the buyer: held, promised or shipped. */
+  readonly limit?: BuyerLimit;
+}
+
+export type ReservePolicy = "all" | "partial";
+export type SplitPolicy = "never" | "allowed";
+
+export interface BuyerLimit {
+  readonly buyer: CustomerId;
+  readonly perSku: number;
+}
+
+export interface Adjust {
+  readonly _tag: "Adjust";
+  /** The same id is counted once. */
+  readonly id: string;
+  readonly sku: Sku;
+  readonly delta: number;
+  /** Why; kept with the adjustment. What was received or returned is not negative. `correct` is the default. */
+  readonly kind?: AdjustKind;
+  /** Where; the default warehouse if it is not named. */
+  readonly warehouse?: Warehouse;
+}
+
+/** Goods came from a supplier, were counted again, or came back from a buyer. */
+export type AdjustKind = "receive" | "correct" | "return";
+
 export type StockAccepted =
-  | { readonly _tag: "Reserved"; readonly orderId: OrderId; readonly lines: ReadonlyArray<StockLine>; readonly until: Timestamp }
-  | { readonly _tag: "Committed"; readonly orderId: OrderId; readonly lines: ReadonlyArray<StockLine> }
-  | { readonly _tag: "Released"; readonly orderId: OrderId; readonly lines: ReadonlyArray<StockLine>; readonly reason: "asked" | "expired" }
-  | { readonly _tag: "Shipped"; readonly orderId: OrderId; readonly lines: ReadonlyArray<StockLine> }
-  | { readonly _tag: "Adjusted"; readonly sku: Sku; readonly onHand: number; readonly shortage: number };
+  | Reserved
+  | { readonly _tag: "Committed"; readonly orderId: OrderId; readonly lines: ReadonlyArray<TakenLine> }
+  | { readonly _tag: "Released"; readonly orderId: OrderId; readonly lines: ReadonlyArray<TakenLine>; readonly reason: "asked" | "expired" }
+  | { readonly _tag: "Shipped"; readonly orderId: OrderId; readonly lines: ReadonlyArray<TakenLine> }
+  /** With the numbers of the one warehouse. */
+  | { readonly _tag: "Adjusted"; readonly sku: Sku; readonly warehouse?: Warehouse; readonly onHand: number; readonly shortage: number };
+
+export interface Reserved {
+  readonly _tag: "Reserved";
+  readonly orderId: OrderId;
+  /** What was granted, summed per SKU and warehouse, in this order. */
+  readonly lines: ReadonlyArray<TakenLine>;
+  readonly until: Timestamp;
+  /** Only when something was asked for with `partial` and could not be had: how much of it. */
+  readonly missing?: ReadonlyArray<StockLine>;
+}
 
 export type StockRejection =
   | { readonly _tag: "OutOfStock"; readonly orderId: OrderId; readonly skus: ReadonlyArray<Sku> }
   | { readonly _tag: "UnknownSku"; readonly sku: Sku }
+  /** With this order the buyer would have more of these SKUs than the limit. */
+  | { readonly _tag: "LimitExceeded"; readonly orderId: OrderId; readonly skus: ReadonlyArray<Sku> }
   | { readonly _tag: "ReservationMismatch"; readonly orderId: OrderId }
   | { readonly _tag: "AlreadyReleased"; readonly orderId: OrderId }
   | { readonly _tag: "HoldExpired"; readonly orderId: OrderId }
@@ -44,9 +100,8 @@ export type StockRejection =
   | { readonly _tag: "NotCommitted"; readonly orderId: OrderId }
   | { readonly _tag: "InvalidQuantity"; readonly detail: string };
 
-/** The books of one SKU (G2): onHand = available + held + committed − shortage. */
-export interface StockBalance {
-  readonly sku: Sku;
+/** Units in one place, or in all of them (G2): onHand = available + held + committed − shortage. */
+export interface StockUnits {
   readonly onHand: number;
   readonly held: number;
   readonly committed: number;
@@ -54,4 +109,11 @@ export interface StockBalance {
   readonly available: number;
   /** Promised beyond what is on hand after an `Adjust`; 0 otherwise. */
   readonly shortage: number;
+}
+
+/** The books of one SKU, over all warehouses. */
+export interface StockBalance extends StockUnits {
+  readonly sku: Sku;
+  /** Each warehouse's own, the default one first; only if there are others. */
+  readonly warehouses?: ReadonlyArray<StockUnits & { readonly warehouse: Warehouse }>;
 }

@@ -16,23 +16,40 @@ import { Result } from "effect";
 import type { Decider } from "../Decider.ts";
 import type { OrderId } from "../order/OrderId.ts";
 import type { Timestamp } from "../Timestamp.ts";
-import type { Sku, StockLine } from "./Sku.ts";
+import type { Sku } from "./Sku.ts";
 import type { StockAccepted, StockCommand, StockRejection } from "./StockCommand.ts";
 import * as Decision from "./StockDecision.ts";
 import * as StockBook from "./StockBook.ts";
 import { apply, type StockEvent } from "./StockEvent.ts";
-import { availableOf, empty, patch, type Hold, type StockView, type StockWrites } from "./StockState.ts";
+import {
+  availableOf,
+  buyerKey,
+  type BuyerKey,
+  buyerOf,
+  empty,
+  patch,
+  type Hold,
+  shelfOf,
+  type StockView,
+  type StockWrites,
+} from "./StockState.ts";
+import { tagOf, type TakenLine, type Warehouse } from "./Warehouse.ts";
 
 export type { StockEvent } from "./StockEvent.ts";
 export {
   Adjustment,
+  Asked,
   availableOf,
   balanceOf,
+  type BuyerKey,
+  buyerKey,
+  BuyerUnits,
   empty,
   Hold,
   HoldStatus,
   patch,
   ReturnReason,
+  Shelf,
   SkuBooks,
   view,
   type StockView,
@@ -89,6 +106,8 @@ export interface Touched {
   readonly adjustments: ReadonlyArray<string>;
   /** SKUs that the commands name. Those of the orders' holds come on top (`skusOf`). */
   readonly skus: ReadonlyArray<Sku>;
+  /** Counts that the commands name. Those of the orders' holds come on top (`buyersOf`). */
+  readonly buyers: ReadonlyArray<BuyerKey>;
 }
 
 /** What the commands touch by name, each once, in key order (the order in which engines lock). */
@@ -96,16 +115,19 @@ export const touches = (commands: ReadonlyArray<StockCommand>): Touched => {
   const orders = new Set<OrderId>();
   const adjustments = new Set<string>();
   const skus = new Set<Sku>();
+  const buyers = new Set<BuyerKey>();
   for (const command of commands) {
     if (command._tag === "Adjust") {
       adjustments.add(command.id);
       skus.add(command.sku);
     } else {
       orders.add(command.orderId);
-      if (command._tag === "Reserve") for (const line of command.lines) skus.add(line.sku);
+      if (command._tag !== "Reserve") continue;
+      for (const line of command.lines) skus.add(line.sku);
+      if (command.limit !== undefined) for (const line of command.lines) buyers.add(buyerKey(line.sku, command.limit.buyer));
     }
   }
-  return { orders: sorted(orders), adjustments: sorted(adjustments), skus: sorted(skus) };
+  return { orders: sorted(orders), adjustments: sorted(adjustments), skus: sorted(skus), buyers: sorted(buyers) };
 };
 
 /** The SKUs of these holds, each once, in key order. */
@@ -115,27 +137,41 @@ export const skusOf = (holds: Iterable<Hold>): ReadonlyArray<Sku> => {
   return sorted(skus);
 };
 
+/** What these holds count for, each once, in key order. */
+export const buyersOf = (holds: Iterable<Hold>): ReadonlyArray<BuyerKey> => {
+  const buyers = new Set<BuyerKey>();
+  for (const hold of holds) {
+    const buyer = buyerOf(hold);
+    if (buyer !== undefined) for (const line of hold.lines) buyers.add(buyerKey(line.sku, buyer));
+  }
+  return sorted(buyers);
+};
+
 /**
  * SKUs of which an `Adjust` among the commands may find less than is promised: a superset, cheap to compute, nearly always
- * empty. For each of them the view must hold every `held` hold with such a line (and the books of its other SKUs), because
- * newest ones may be revoked.
+ * empty. For each of them the view must hold every `held` hold with such a line (with the books of its other SKUs and its
+ * buyer's counts), because newest ones may be revoked.
  */
 export const mayRevoke = (state: StockView, commands: ReadonlyArray<StockCommand>): ReadonlyArray<Sku> => {
   const taken = new Map<Sku, number>();
-  const shrinking = new Set<Sku>();
+  const shrinking = new Map<Sku, Set<Warehouse | undefined>>();
   const take = (sku: Sku, units: number): void => void taken.set(sku, (taken.get(sku) ?? 0) + units);
-  const takeAll = (lines: ReadonlyArray<StockLine>): void => lines.forEach((line) => take(line.sku, line.quantity));
+  const takeAll = (lines: ReadonlyArray<TakenLine>): void => lines.forEach((line) => take(line.sku, line.quantity));
   for (const command of commands) {
     if (command._tag === "Adjust" && command.delta < 0) {
-      shrinking.add(command.sku);
+      const places = shrinking.get(command.sku) ?? new Set();
+      shrinking.set(command.sku, places.add(tagOf(command.warehouse)));
       take(command.sku, -command.delta);
     }
     if (command._tag === "Reserve") takeAll(command.lines);
     if (command._tag === "Commit") takeAll(state.holds.get(command.orderId)?.lines ?? []);
   }
-  return sorted(shrinking).filter((sku) => {
+  return sorted(shrinking.keys()).filter((sku) => {
     const books = state.skus.get(sku);
-    return books === undefined || books.shortage > 0 || availableOf(books) < (taken.get(sku) ?? 0);
+    return [...(shrinking.get(sku) ?? [])].some((warehouse) => {
+      const shelf = books === undefined ? undefined : shelfOf(books, warehouse);
+      return shelf === undefined || shelf.shortage > 0 || availableOf(shelf) < (taken.get(sku) ?? 0);
+    });
   });
 };
 
@@ -147,11 +183,17 @@ export const part = (whole: StockView, commands: ReadonlyArray<StockCommand>, li
   const touched = touches(commands);
   const holds = pick(whole.holds, touched.orders);
   const adjustments = pick(whole.adjustments, touched.adjustments);
-  const first = { skus: pick(whole.skus, [...touched.skus, ...skusOf(holds.values())]), holds, adjustments };
+  const read = (): StockView => ({
+    skus: pick(whole.skus, [...touched.skus, ...skusOf(holds.values())]),
+    holds,
+    adjustments,
+    buyers: pick(whole.buyers, [...touched.buyers, ...buyersOf(holds.values())]),
+  });
+  const first = read();
   const revocable = mayRevoke(first, commands);
   if (revocable.length === 0) return first;
   for (const sku of revocable) for (const hold of liveHoldsOf(sku)) holds.set(hold.orderId, hold);
-  return { skus: pick(whole.skus, [...touched.skus, ...skusOf(holds.values())]), holds, adjustments };
+  return read();
 };
 
 const pick = <K, V>(from: ReadonlyMap<K, V>, keys: ReadonlyArray<K>): Map<K, V> => {

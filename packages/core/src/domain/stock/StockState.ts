@@ -16,25 +16,39 @@
  */
 import { Schema } from "effect";
 import { STOCK_MAX } from "../Limits.ts";
-import { OrderId } from "../order/OrderId.ts";
+import { CustomerId, OrderId } from "../order/OrderId.ts";
 import { Timestamp } from "../Timestamp.ts";
-import { Sku, StockLine, type Quantity } from "./Sku.ts";
-import type { StockBalance } from "./StockCommand.ts";
+import { Quantity, Sku, StockLine } from "./Sku.ts";
+import type { StockBalance, StockUnits } from "./StockCommand.ts";
+import { DEFAULT_WAREHOUSE, TakenLine, Warehouse } from "./Warehouse.ts";
 
 const Units = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: STOCK_MAX }));
 
-/** The books of one SKU. Invariant (G1, G2): 0 ≤ held + committed ≤ onHand + shortage. */
-export const SkuBooks = Schema.Struct({
-  sku: Sku,
+/** What one warehouse has of a SKU. Invariant (G1, G2): 0 ≤ held + committed ≤ onHand + shortage. */
+const counts = {
   onHand: Units,
   held: Units,
   committed: Units,
   /** Promised beyond what is on hand. Only an `Adjust` makes it grow; whatever gives stock back makes it shrink. */
   shortage: Units,
+};
+
+export const Shelf = Schema.Struct({ warehouse: Warehouse, ...counts });
+export type Shelf = typeof Shelf.Type;
+
+/** The books of one SKU: what the default warehouse has of it, and what others have. */
+export const SkuBooks = Schema.Struct({
+  sku: Sku,
+  ...counts,
   /** When these books last changed; no later decision on them is dated before. */
   at: Timestamp,
+  /** By name. Absent if no other warehouse ever had any. */
+  elsewhere: Schema.optionalKey(Schema.Array(Shelf)),
 });
 export type SkuBooks = typeof SkuBooks.Type;
+
+/** The columns that the default warehouse's books and a shelf have in common. */
+export type Counts = Omit<Shelf, "warehouse">;
 
 export const HoldStatus = Schema.Literals(["held", "committed", "lapsed", "released", "shipped"]);
 export type HoldStatus = typeof HoldStatus.Type;
@@ -43,12 +57,22 @@ export type HoldStatus = typeof HoldStatus.Type;
 export const ReturnReason = Schema.Literals(["asked", "expired", "revoked"]);
 export type ReturnReason = typeof ReturnReason.Type;
 
+/** What a `Reserve` asked for beyond the ordinary: all of its lines from anywhere, without a limit. */
+export const Asked = Schema.Struct({
+  lines: Schema.Array(StockLine),
+  policy: Schema.Literals(["all", "partial"]),
+  warehouses: Schema.NullOr(Schema.Array(Warehouse)),
+  split: Schema.Literals(["never", "allowed"]),
+  limit: Schema.NullOr(Schema.Struct({ buyer: CustomerId, perSku: Quantity })),
+});
+export type Asked = typeof Asked.Type;
+
 /** What an order has of the stock, and had. One per order, for ever (engines may forget ended ones after their retention). */
 export const Hold = Schema.Struct({
   orderId: OrderId,
   status: HoldStatus,
-  /** Summed per SKU, in SKU order. Empty only for a tombstone. */
-  lines: Schema.Array(StockLine),
+  /** What was granted, summed per SKU and warehouse, in SKU order. Empty only for a tombstone. */
+  lines: Schema.Array(TakenLine),
   /** End of the hold while it is held; afterwards what it was. */
   until: Timestamp,
   /** Why it ended, for `lapsed` and `released`; null otherwise. */
@@ -57,18 +81,41 @@ export const Hold = Schema.Struct({
   reservedAt: Timestamp,
   /** When it last changed; no later decision on it is dated before. */
   at: Timestamp,
+  /** Only of an extraordinary request. */
+  asked: Schema.optionalKey(Asked),
 });
 export type Hold = typeof Hold.Type;
 
 /** An `Adjust` that was carried out, with its answer: the same id is never counted twice. */
-export const Adjustment = Schema.Struct({ id: Schema.String, sku: Sku, delta: Schema.Int, onHand: Units, shortage: Units, at: Timestamp });
+export const Adjustment = Schema.Struct({
+  id: Schema.String,
+  sku: Sku,
+  delta: Schema.Int,
+  onHand: Units,
+  shortage: Units,
+  at: Timestamp,
+  /** Absent: `correct`. */
+  kind: Schema.optionalKey(Schema.Literals(["receive", "return"])),
+  /** Absent: the default warehouse. */
+  warehouse: Schema.optionalKey(Warehouse),
+});
 export type Adjustment = typeof Adjustment.Type;
+
+/** Units of a SKU that a buyer's orders with a limit have: held, promised or shipped. Changes only with the SKU's books. */
+export const BuyerUnits = Schema.Struct({ sku: Sku, buyer: CustomerId, units: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)) });
+export type BuyerUnits = typeof BuyerUnits.Type;
+
+/** Names a `BuyerUnits`: `sku@buyer`. Neither of them has an `@`. */
+export type BuyerKey = string;
+
+export const buyerKey = (sku: Sku, buyer: CustomerId): BuyerKey => `${sku}@${buyer}`;
 
 /** A part of the ledger, as far as some commands touch it. What is absent does not exist. */
 export interface StockView {
   readonly skus: ReadonlyMap<Sku, SkuBooks>;
   readonly holds: ReadonlyMap<OrderId, Hold>;
   readonly adjustments: ReadonlyMap<string, Adjustment>;
+  readonly buyers: ReadonlyMap<BuyerKey, BuyerUnits>;
 }
 
 /** New values of what changed: absolute, so that an engine compares what it read and writes these, or nothing. */
@@ -76,33 +123,67 @@ export interface StockWrites {
   readonly skus: ReadonlyArray<SkuBooks>;
   readonly holds: ReadonlyArray<Hold>;
   readonly adjustments: ReadonlyArray<Adjustment>;
+  readonly buyers: ReadonlyArray<BuyerUnits>;
 }
 
-export const empty: StockView = { skus: new Map(), holds: new Map(), adjustments: new Map() };
+export const empty: StockView = { skus: new Map(), holds: new Map(), adjustments: new Map(), buyers: new Map() };
 
-export const view = (skus: Iterable<SkuBooks>, holds: Iterable<Hold>, adjustments: Iterable<Adjustment>): StockView => ({
+export const view = (
+  skus: Iterable<SkuBooks>,
+  holds: Iterable<Hold>,
+  adjustments: Iterable<Adjustment>,
+  buyers: Iterable<BuyerUnits>,
+): StockView => ({
   skus: new Map(Array.from(skus, (books) => [books.sku, books])),
   holds: new Map(Array.from(holds, (hold) => [hold.orderId, hold])),
   adjustments: new Map(Array.from(adjustments, (adjustment) => [adjustment.id, adjustment])),
+  buyers: new Map(Array.from(buyers, (units) => [buyerKey(units.sku, units.buyer), units])),
 });
 
 /** The view after `writes`. */
-export const patch = (before: StockView, writes: StockWrites): StockView => ({
-  skus: new Map([...before.skus, ...writes.skus.map((books) => [books.sku, books] as const)]),
-  holds: new Map([...before.holds, ...writes.holds.map((hold) => [hold.orderId, hold] as const)]),
-  adjustments: new Map([...before.adjustments, ...writes.adjustments.map((adjustment) => [adjustment.id, adjustment] as const)]),
+export const patch = (before: StockView, writes: StockWrites): StockView => {
+  const after = view(writes.skus, writes.holds, writes.adjustments, writes.buyers);
+  return {
+    skus: new Map([...before.skus, ...after.skus]),
+    holds: new Map([...before.holds, ...after.holds]),
+    adjustments: new Map([...before.adjustments, ...after.adjustments]),
+    buyers: new Map([...before.buyers, ...after.buyers]),
+  };
+};
+
+/** What a warehouse (none named: the default one) has of a SKU. */
+export const shelfOf = (books: SkuBooks, warehouse: Warehouse | undefined): Counts | undefined =>
+  warehouse === undefined ? books : books.elsewhere?.find((shelf) => shelf.warehouse === warehouse);
+
+/** Units that nobody was promised; 0 in a shortage. */
+export const availableOf = (shelf: Counts): number => Math.max(0, shelf.onHand - shelf.held - shelf.committed);
+
+/** The limit that the order was reserved under. */
+export const buyerOf = (hold: Hold): CustomerId | undefined => hold.asked?.limit?.buyer;
+
+export const balanceOf = (books: SkuBooks): StockBalance => {
+  const { sku, elsewhere } = books;
+  const here = unitsOf(books);
+  if (elsewhere === undefined) return { sku, ...here };
+  const others = elsewhere.map((shelf) => ({ warehouse: shelf.warehouse, ...unitsOf(shelf) }));
+  const total = others.reduce(plus, here);
+  return { sku, ...total, warehouses: [{ warehouse: DEFAULT_WAREHOUSE, ...here }, ...others] };
+};
+
+const unitsOf = (shelf: Counts): StockUnits => ({
+  onHand: shelf.onHand,
+  held: shelf.held,
+  committed: shelf.committed,
+  available: availableOf(shelf),
+  shortage: shelf.shortage,
 });
 
-/** Units of these books that nobody was promised; 0 in a shortage. */
-export const availableOf = (books: SkuBooks): number => Math.max(0, books.onHand - books.held - books.committed);
-
-export const balanceOf = (books: SkuBooks): StockBalance => ({
-  sku: books.sku,
-  onHand: books.onHand,
-  held: books.held,
-  committed: books.committed,
-  available: availableOf(books),
-  shortage: books.shortage,
+const plus = (left: StockUnits, right: StockUnits): StockUnits => ({
+  onHand: left.onHand + right.onHand,
+  held: left.held + right.held,
+  committed: left.committed + right.committed,
+  available: left.available + right.available,
+  shortage: left.shortage + right.shortage,
 });
 
 /** Lines of the same SKU summed, in SKU order: two orders of the same goods have the same lines. */
@@ -112,5 +193,6 @@ export const sumLines = (lines: ReadonlyArray<{ readonly sku: Sku; readonly quan
   return [...bySku].toSorted(([left], [right]) => (left < right ? -1 : 1));
 };
 
-export const quantityOf = (lines: ReadonlyArray<StockLine>, sku: Sku): Quantity | 0 =>
-  lines.find((line) => line.sku === sku)?.quantity ?? 0;
+/** Units of a SKU in these lines that were taken from this warehouse. */
+export const quantityOf = (lines: ReadonlyArray<TakenLine>, sku: Sku, warehouse: Warehouse | undefined): Quantity | 0 =>
+  lines.find((line) => line.sku === sku && line.warehouse === warehouse)?.quantity ?? 0;

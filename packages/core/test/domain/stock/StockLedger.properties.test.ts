@@ -1,8 +1,8 @@
 import { Result } from "effect";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Decider, StockLedger, type StockCommand } from "../../../src/index.ts";
-import { command, orders, problems, stocked, ticks, type Tick } from "./StockModel.ts";
+import { Decider, StockLedger, type StockCommand, type Warehouse } from "../../../src/index.ts";
+import { command, orders, problems, stocked, ticks, type Tick, warehouses } from "./StockModel.ts";
 
 interface Seen {
   readonly before: StockLedger.StockView;
@@ -30,14 +30,16 @@ const walk = (all: ReadonlyArray<Tick>, start = stocked(8)): ReadonlyArray<Seen>
 const RUNS = { numRuns: 400 };
 
 describe("StockLedger, whatever is asked of it", () => {
-  test("never promises more than is on hand, except for a shortage that an adjustment made, and loses no unit (G1, G2)", () => {
+  test("never promises more than is on hand, except for a shortage that an adjustment made, loses no unit, and keeps to buyers' limits (G1, G2)", () => {
     fc.assert(
       fc.property(ticks(60), (all) => {
         for (const { before, after, tick } of walk(all)) {
           expect(problems(after)).toEqual([]);
           for (const [sku, books] of after.skus) {
-            const grew = books.shortage > (before.skus.get(sku)?.shortage ?? 0);
-            if (grew) expect(tick.command).toMatchObject({ _tag: "Adjust", sku });
+            for (const warehouse of [undefined, ...warehouses]) {
+              const shortage = (of: StockLedger.SkuBooks | undefined) => (of === undefined ? 0 : (shelf(of, warehouse)?.shortage ?? 0));
+              if (shortage(books) > shortage(before.skus.get(sku))) expect(tick.command).toMatchObject({ _tag: "Adjust", sku });
+            }
           }
         }
       }),
@@ -53,7 +55,7 @@ describe("StockLedger, whatever is asked of it", () => {
           const again = StockLedger.decideBatch(after, [tick.command], now);
           expect(again.answers).toEqual([answer]);
           expect(again.events).toEqual([]);
-          expect(again.writes).toEqual({ skus: [], holds: [], adjustments: [] });
+          expect(again.writes).toEqual({ skus: [], holds: [], adjustments: [], buyers: [] });
         }
       }),
       RUNS,
@@ -134,6 +136,9 @@ describe("StockLedger, whatever is asked of it", () => {
     );
   });
 });
+
+const shelf = (books: StockLedger.SkuBooks, warehouse: Warehouse | undefined): { readonly shortage: number } | undefined =>
+  warehouse === undefined ? books : books.elsewhere?.find((each) => each.warehouse === warehouse);
 
 /** What an engine reads for `commands`. */
 const part = (whole: StockLedger.StockView, commands: ReadonlyArray<StockCommand>): StockLedger.StockView =>

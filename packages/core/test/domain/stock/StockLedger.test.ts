@@ -123,6 +123,7 @@ describe("StockLedger", () => {
       orders: ["a", "b"],
       skus: ["apple", "pear"],
       adjustments: ["y", "z"],
+      buyers: [],
     });
   });
 

@@ -1,10 +1,14 @@
 /** Random stock commands over few orders and SKUs, so that they meet, and the books as the holds say they must be. */
 import fc from "fast-check";
-import { StockLedger, Timestamp, type Sku, type StockCommand } from "../../../src/index.ts";
-import { OrderId, Sku as SkuSchema, StockLine } from "../../../src/index.ts";
+import { StockLedger, type TakenLine, Timestamp, type Sku, type StockCommand, type StockUnits } from "../../../src/index.ts";
+import { CustomerId, DEFAULT_WAREHOUSE, OrderId, Sku as SkuSchema, StockLine, Warehouse } from "../../../src/index.ts";
 
 export const orders = ["o1", "o2", "o3", "o4"].map((id) => OrderId.make(id));
 export const skus = ["apple", "pear", "plum"].map((sku) => SkuSchema.make(sku));
+export const warehouses = [DEFAULT_WAREHOUSE, Warehouse.make("east"), Warehouse.make("west")];
+
+/** What every order that names a buyer is limited to. */
+export const PER_SKU = 5;
 
 export const line = (sku: string, quantity: number): StockLine =>
   StockLine.make({ sku: SkuSchema.make(sku), quantity: StockLine.fields.quantity.make(quantity) });
@@ -14,15 +18,37 @@ const sku = fc.constantFrom(...skus);
 const lines = fc.array(fc.tuple(sku, fc.integer({ min: 1, max: 4 })), { minLength: 1, maxLength: 3 });
 const ttlMillis = fc.integer({ min: 1, max: 50 });
 
+/** Nearly always none of them. */
+const wishes = fc.oneof(
+  { weight: 2, arbitrary: fc.constant({}) },
+  {
+    weight: 1,
+    arbitrary: fc.record(
+      {
+        policy: fc.constantFrom("all" as const, "partial" as const),
+        warehouses: fc.shuffledSubarray(warehouses, { minLength: 1 }),
+        split: fc.constantFrom("never" as const, "allowed" as const),
+        limit: fc.record({ buyer: fc.constantFrom(CustomerId.make("ann"), CustomerId.make("bob")), perSku: fc.constant(PER_SKU) }),
+      },
+      { requiredKeys: [] },
+    ),
+  },
+);
+
 export const command: fc.Arbitrary<StockCommand> = fc.oneof(
   {
     weight: 4,
-    arbitrary: fc.record({
-      _tag: fc.constant("Reserve" as const),
-      orderId,
-      lines: lines.map((all) => all.map(([name, quantity]) => line(name, quantity))),
-      ttlMillis,
-    }),
+    arbitrary: fc
+      .tuple(
+        fc.record({
+          _tag: fc.constant("Reserve" as const),
+          orderId,
+          lines: lines.map((all) => all.map(([name, quantity]) => line(name, quantity))),
+          ttlMillis,
+        }),
+        wishes,
+      )
+      .map(([plain, more]) => ({ ...plain, ...more })),
   },
   { weight: 3, arbitrary: fc.record({ _tag: fc.constant("Commit" as const), orderId }) },
   { weight: 2, arbitrary: fc.record({ _tag: fc.constant("Release" as const), orderId }) },
@@ -31,12 +57,17 @@ export const command: fc.Arbitrary<StockCommand> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ _tag: fc.constant("Renew" as const), orderId, ttlMillis }) },
   {
     weight: 3,
-    arbitrary: fc.record({
-      _tag: fc.constant("Adjust" as const),
-      id: fc.stringMatching(/^a[0-9]{1,2}$/),
-      sku,
-      delta: fc.integer({ min: -9, max: 9 }),
-    }),
+    arbitrary: fc.record(
+      {
+        _tag: fc.constant("Adjust" as const),
+        id: fc.stringMatching(/^a[0-9]{1,2}$/),
+        sku,
+        delta: fc.integer({ min: -9, max: 9 }),
+        kind: fc.constantFrom("receive" as const, "correct" as const, "return" as const),
+        warehouse: fc.constantFrom(...warehouses),
+      },
+      { requiredKeys: ["_tag", "id", "sku", "delta"] },
+    ),
   },
 );
 
@@ -63,24 +94,41 @@ export const stocked = (units: number): StockLedger.StockView =>
 /** The books recomputed from holds and adjustments: what G1 and G2 say they must be. Returns what is wrong. */
 export const problems = (state: StockLedger.StockView): ReadonlyArray<string> => {
   const wrong: Array<string> = [];
-  const sum = (name: Sku, status: StockLedger.HoldStatus): number =>
+  const units = (isCounted: (hold: StockLedger.Hold) => boolean, isMeant: (line: TakenLine) => boolean): number =>
     [...state.holds.values()]
-      .filter((hold) => hold.status === status)
+      .filter(isCounted)
       .flatMap((hold) => hold.lines)
-      .reduce((units, each) => units + (each.sku === name ? each.quantity : 0), 0);
+      .reduce((total, each) => total + (isMeant(each) ? each.quantity : 0), 0);
+  const check = (what: string, is: number, mustBe: number): void => {
+    if (is !== mustBe) wrong.push(`${what} is ${is}, not ${mustBe}`);
+  };
   for (const [name, books] of state.skus) {
-    const counted = [...state.adjustments.values()].filter((each) => each.sku === name).reduce((units, each) => units + each.delta, 0);
+    for (const shelf of [{ ...books, warehouse: DEFAULT_WAREHOUSE }, ...(books.elsewhere ?? [])]) {
+      const isHere = (each: { sku: Sku; warehouse?: Warehouse }) =>
+        each.sku === name && (each.warehouse ?? DEFAULT_WAREHOUSE) === shelf.warehouse;
+      const sum = (status: StockLedger.HoldStatus): number => units((hold) => hold.status === status, isHere);
+      const counted = [...state.adjustments.values()].filter(isHere).reduce((total, each) => total + each.delta, 0);
+      const place = `${name} in ${shelf.warehouse}:`;
+      check(`${place} held`, shelf.held, sum("held"));
+      check(`${place} committed`, shelf.committed, sum("committed"));
+      check(`${place} on hand`, shelf.onHand, counted - sum("shipped"));
+      check(`${place} shortage`, shelf.shortage, Math.max(0, shelf.held + shelf.committed - shelf.onHand));
+      if (Math.min(shelf.onHand, shelf.held, shelf.committed, shelf.shortage) < 0) wrong.push(`${place} below zero`);
+    }
     const balance = StockLedger.balanceOf(books);
-    if (books.held !== sum(name, "held")) wrong.push(`${name}: held ${books.held}, holds say ${sum(name, "held")}`);
-    if (books.committed !== sum(name, "committed"))
-      wrong.push(`${name}: committed ${books.committed}, holds say ${sum(name, "committed")}`);
-    if (books.onHand !== counted - sum(name, "shipped"))
-      wrong.push(`${name}: on hand ${books.onHand}, counted ${counted} less ${sum(name, "shipped")} shipped`);
-    if (books.shortage !== Math.max(0, books.held + books.committed - books.onHand))
-      wrong.push(`${name}: shortage ${books.shortage} is not exact`);
-    if (balance.onHand !== balance.available + balance.held + balance.committed - balance.shortage)
-      wrong.push(`${name}: books do not balance`);
-    if (Math.min(books.onHand, books.held, books.committed, books.shortage) < 0) wrong.push(`${name}: below zero`);
+    for (const each of [balance, ...(balance.warehouses ?? [])]) check(`${name}: on hand`, each.onHand, onHandOf(each));
+  }
+  for (const { buyer, sku: name, units: counted } of state.buyers.values()) {
+    const has = (hold: StockLedger.Hold) => hold.asked?.limit?.buyer === buyer && !["lapsed", "released"].includes(hold.status);
+    check(
+      `${buyer} has of ${name}:`,
+      counted,
+      units(has, (each) => each.sku === name),
+    );
+    if (counted > PER_SKU) wrong.push(`${buyer} has ${counted} of ${name}`);
   }
   return wrong;
 };
+
+/** G2, turned round. */
+const onHandOf = (units: StockUnits): number => units.available + units.held + units.committed - units.shortage;
