@@ -9,6 +9,9 @@
  *    idempotent. An outcome counts once: a late or second one changes nothing.
  * 4. A process that dies leaves its instances to their timers: whoever pumps them, here or elsewhere, asks again.
  *
+ * 5. While a process follows an instance it need not read it: what it wrote last is a guess at what is there. A decision upon
+ *    a guess always writes, and the write refuses an outdated one; then the instance is read.
+ *
  * No aggregate stands beside it. A command that no function here performs goes through the outbox, as in any saga, and its
  * reply enters by `handle`.
  */
@@ -19,7 +22,7 @@ import type { Definition } from "../domain/saga/Saga.ts";
 import * as SagaDecider from "../domain/saga/SagaDecider.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
 import { SagaStore } from "../ports/SagaStore.ts";
-import type { StoreError } from "../ports/StoreError.ts";
+import { StoreError } from "../ports/StoreError.ts";
 import type { Timer } from "../ports/Timers.ts";
 import * as Aggregate from "./Aggregate.ts";
 import * as CommandHandler from "./CommandHandler.ts";
@@ -85,10 +88,11 @@ export const make = Effect.fnUntraced(function* <D, E, R>(
   const scope = yield* Effect.scope;
   const services = yield* Effect.context<R>();
   const performers = new Map(options.steps.map((each) => [each.type, each.perform]));
-  const mailbox = yield* Mailbox.make<Aggregate.Input<Command<D>>, CommandHandler.Handled<Answer>, CommandHandler.Ports | SagaStore>({
+  const followed: Followed<D> = new Map();
+  const mailbox = yield* Mailbox.make<Aggregate.Input<Command<D>>, CommandHandler.Handled<Answer<D>>, CommandHandler.Ports | SagaStore>({
     name: definition.name,
     key: Aggregate.keyOf,
-    run: CommandHandler.runBatch(aggregateOf(options, (type) => performers.has(type))),
+    run: CommandHandler.runBatch(aggregateOf(options, (type) => performers.has(type), followed)),
   });
 
   /** Calls the function of `ask`; null if it gave no outcome. */
@@ -104,21 +108,35 @@ export const make = Effect.fnUntraced(function* <D, E, R>(
     );
   };
 
-  /** Performs what was asked, and what follows from it, until nothing is asked any more. */
-  const follow = Effect.fnUntraced(function* (first: Answer, key: string): Effect.fn.Return<SagaDecider.Status, Mailbox.Failure> {
-    let answer = first;
-    for (let { ask } = answer; ask !== null; { ask } = answer) {
-      const outcome = yield* perform(ask);
-      if (outcome === null) break;
-      const handled = yield* mailbox.submit(Aggregate.request(key, replyOf(ask.draft, outcome)));
-      if (handled._tag !== "Answered") break;
-      answer = handled.answer;
-    }
-    return answer.status;
-  });
+  /** Sees an instance through from `first` on, as far as this process performs what is asked. */
+  const follow = (
+    key: string,
+    guess: State<D> | null,
+    first: Effect.Effect<CommandHandler.Handled<Answer<D>>, Mailbox.Failure>,
+  ): Effect.Effect<SagaDecider.Status, Mailbox.Failure> => {
+    const thread: Thread<D> = { guess, written: null };
+    followed.set(key, thread);
+    const loop = Effect.gen(function* () {
+      let handled = yield* first;
+      for (;;) {
+        // Requests without a key are always decided.
+        if (handled._tag !== "Answered") return yield* Effect.die(new Error(`${key} was not decided`));
+        const { instance, ask } = handled.answer;
+        // Not if another input of that commit moved it on.
+        if (thread.written?.instance === instance) thread.guess = thread.written;
+        const outcome = ask === null ? null : yield* perform(ask);
+        if (ask === null || outcome === null) return handled.answer.status;
+        handled = yield* mailbox.submit(Aggregate.request(key, replyOf(ask.draft, outcome)));
+      }
+    });
+    const forget = Effect.sync(() => {
+      if (followed.get(key) === thread) followed.delete(key);
+    });
+    return Effect.ensuring(loop, forget);
+  };
 
   /** What timers and messages ask for is performed in the background: whoever brought them does not wait for functions. */
-  const entrance: Mailbox.Mailbox<Aggregate.MessageInput | Aggregate.TimerInput, CommandHandler.Handled<Answer>> = {
+  const entrance: Mailbox.Mailbox<Aggregate.MessageInput | Aggregate.TimerInput, CommandHandler.Handled<Answer<D>>> = {
     submit: (input) => Effect.tap(mailbox.submit(input), (handled) => goOn(input, handled)),
     submitAll: (inputs) =>
       Effect.tap(mailbox.submitAll(inputs), (exits) =>
@@ -128,19 +146,17 @@ export const make = Effect.fnUntraced(function* <D, E, R>(
         }),
       ),
   };
-  const goOn = (input: Aggregate.MessageInput | Aggregate.TimerInput, handled: CommandHandler.Handled<Answer>) => {
+  const goOn = (input: Aggregate.MessageInput | Aggregate.TimerInput, handled: CommandHandler.Handled<Answer<D>>) => {
     if (handled._tag !== "Answered" || handled.answer.ask === null) return Effect.void;
-    const followed = Effect.catchCause(follow(handled.answer, Aggregate.keyOf(input)), (cause) =>
+    const gone = Effect.catchCause(follow(Aggregate.keyOf(input), null, Effect.succeed(handled)), (cause) =>
       Effect.logWarning(`${definition.name}: an outcome could not be written; its timer asks again`, cause),
     );
-    return Effect.forkIn(followed, scope);
+    return Effect.forkIn(gone, scope);
   };
 
   return {
-    run: (id, data) =>
-      Effect.flatMap(mailbox.submit(Aggregate.request(id, (now) => ({ _tag: "Start", id, data, now }))), (handled) =>
-        handled._tag === "Answered" ? follow(handled.answer, id) : Effect.die(new Error("a start without a key was not decided")),
-      ),
+    // Nearly always nothing is there yet.
+    run: (id, data) => follow(id, guessed(NOTHING), mailbox.submit(Aggregate.request(id, (now) => ({ _tag: "Start", id, data, now })))),
     onTimers: TimerPump.into(entrance),
     handle: (envelopes) => entrance.submitAll(envelopes.map((envelope) => ({ _tag: "Message", envelope }))),
   };
@@ -152,9 +168,10 @@ interface Ask {
   readonly timeoutMillis: number;
 }
 
-interface Answer {
+interface Answer<D> {
   readonly status: SagaDecider.Status;
   readonly ask: Ask | null;
+  readonly instance: SagaDecider.Instance<D> | null;
 }
 
 /** An input whose time is stamped in its transaction. */
@@ -164,7 +181,23 @@ interface State<D> {
   readonly instance: SagaDecider.Instance<D> | null;
   /** 0: never saved. */
   readonly revision: number;
+  /** Not read: what this process wrote last. */
+  readonly isGuess: boolean;
 }
+
+const NOTHING = { instance: null, revision: 0, isGuess: false };
+
+const guessed = <D>(state: State<D>): State<D> => ({ ...state, isGuess: true });
+
+/** What this process knows of an instance while it follows it. */
+interface Thread<D> {
+  /** What the next decision need not read; taken once: a second attempt reads. */
+  guess: State<D> | null;
+  /** In an attempt that may yet be rolled back. */
+  written: State<D> | null;
+}
+
+type Followed<D> = Map<string, Thread<D>>;
 
 /** The outcome as the reply that the definition awaits. It has no identity: the step's key is what counts. */
 const replyOf =
@@ -179,26 +212,45 @@ const replyOf =
 const aggregateOf = <D, E, R>(
   { definition, data }: Options<D, E, R>,
   isPerformedHere: (type: string) => boolean,
-): Aggregate.Aggregate<State<D>, Command<D>, Answer, SagaStore> => {
+  followed: Followed<D>,
+): Aggregate.Aggregate<State<D>, Command<D>, Answer<D>, SagaStore> => {
   const decode = Schema.decodeUnknownSync(Schema.toCodecJson(SagaInstance.schemaOf(data)));
   const encodeData = Schema.encodeSync(Schema.toCodecJson(data));
   return {
     name: definition.name,
-    initial: { instance: null, revision: 0 },
+    initial: NOTHING,
     load: Effect.fnUntraced(function* (keys) {
+      const states = new Map<string, State<D>>();
+      for (const key of keys) {
+        const thread = followed.get(key);
+        if (thread === undefined || thread.guess === null) continue;
+        states.set(key, thread.guess);
+        thread.guess = null;
+      }
+      if (states.size === keys.length) return states;
       const sagas = yield* SagaStore;
-      const found = yield* sagas.load(definition.name, keys);
-      return new Map([...found].map(([id, { revision, state }]) => [id, { instance: decode(state), revision }]));
+      const found = yield* sagas.load(
+        definition.name,
+        keys.filter((key) => !states.has(key)),
+      );
+      for (const [id, { revision, state }] of found) states.set(id, { instance: decode(state), revision, isGuess: false });
+      return states;
     }),
     save: Effect.fnUntraced(function* (changes) {
       const sagas = yield* SagaStore;
+      if (changes.some(({ before, after }) => after.instance === null && before.isGuess)) {
+        return yield* new StoreError({ reason: "Contention", operation: "DirectSaga.save", message: "an instance may be there by now" });
+      }
       yield* sagas.save(
         changes.flatMap(({ key, before, after: { instance } }) => {
           if (instance === null) return [];
+          const thread = followed.get(key);
+          const revision = before.revision + 1;
+          if (thread !== undefined) thread.written = { instance, revision, isGuess: true };
           const { saga, version, status } = instance;
           // Around its data an instance is a JSON value as it is.
           const state = { ...instance, data: encodeData(instance.data) };
-          return [{ saga, version, id: key, status, revision: before.revision + 1, state }];
+          return [{ saga, version, id: key, status, revision, state }];
         }),
       );
     }),
@@ -216,12 +268,14 @@ const aggregateOf = <D, E, R>(
         else if (send._tag !== "Local") timers.push(send);
       }
       const ask = asked === null ? null : { draft: asked, timeoutMillis };
-      const answer = { status: instance?.status ?? "running", ask };
-      return { state: instance === state.instance ? state : { ...state, instance }, drafts, timers, answer };
+      const answer = { status: instance?.status ?? "running", ask, instance };
+      // What was decided upon a guess is written, changed or not: only then it is known to be right.
+      const isSame = instance === state.instance && !state.isGuess;
+      return { state: isSame ? state : { ...state, instance, isGuess: false }, drafts, timers, answer };
     },
     // Requests here have no idempotency key: the instance's id is one.
     encodeAnswer: ({ status }) => status,
-    decodeAnswer: (status) => ({ status: decodeStatus(status), ask: null }),
+    decodeAnswer: (status) => ({ status: decodeStatus(status), ask: null, instance: null }),
   };
 };
 

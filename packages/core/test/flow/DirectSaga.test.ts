@@ -1,4 +1,4 @@
-import { Effect, Schema, type Scope } from "effect";
+import { Effect, Fiber, Schema, type Scope } from "effect";
 import { type CommandHandler, DirectSaga, Message, Saga, SagaStore, TimerPump, Timers } from "@org/saga-core";
 import { describe, expect, it } from "vitest";
 import { simulate, type Ports } from "./Harness.ts";
@@ -58,6 +58,8 @@ const definition = Saga.make<Trip, never>({
 type Log = Array<{ readonly type: string; readonly key: string; readonly committed: unknown }>;
 
 interface Behaviour {
+  /** How long the flight takes to be booked, in milliseconds. */
+  readonly bookMillis?: number;
   /** The n-th call of a command, from 1: an outcome, or none. */
   readonly pay?: (n: number) => Effect.Effect<DirectSaga.Outcome, string>;
 }
@@ -66,7 +68,7 @@ type Services = CommandHandler.Ports | SagaStore | Scope.Scope;
 
 const make = (
   log: Log,
-  { pay = () => Effect.succeed(DirectSaga.outcome(Paid, { id: "t" })) }: Behaviour = {},
+  { pay = () => Effect.succeed(DirectSaga.outcome(Paid, { id: "t" })), bookMillis = 0 }: Behaviour = {},
 ): Effect.Effect<DirectSaga.DirectSaga<Trip>, never, Services> => {
   const seen = (type: string, key: string) =>
     Effect.gen(function* () {
@@ -78,7 +80,9 @@ const make = (
     definition,
     data: Trip,
     steps: [
-      DirectSaga.step(BookFlight, ({ id }, key) => Effect.as(seen("book", key), DirectSaga.outcome(FlightBooked, { id, seat: 7 }))),
+      DirectSaga.step(BookFlight, ({ id }, key) =>
+        seen("book", key).pipe(Effect.andThen(Effect.sleep(bookMillis)), Effect.as(DirectSaga.outcome(FlightBooked, { id, seat: 7 }))),
+      ),
       DirectSaga.step(CancelFlight, ({ id }, key) => Effect.as(seen("cancel", key), DirectSaga.outcome(FlightCanceled, { id }))),
       DirectSaga.step(Pay, (_, key) =>
         Effect.andThen(
@@ -206,6 +210,26 @@ describe("DirectSaga", () => {
     expect(value.exits.map(({ _tag }) => _tag)).toEqual(["Success"]);
     expect(value.instance).toMatchObject({ status: "completed", data: { seat: 7 } });
     expect(log).toHaveLength(2);
+  });
+
+  it("decides upon what is there, not upon what this process wrote last", () => {
+    const { value, log } = run((calls) =>
+      Effect.gen(function* () {
+        const slow = yield* make(calls, { bookMillis: TIMEOUT_MS / 2 });
+        const running = yield* Effect.forkScoped(slow.run("t", TRIP));
+        yield* Effect.sleep(1);
+        // The answer comes another way, and another process goes on with it.
+        const other = yield* make(calls);
+        yield* other.handle([late]);
+        yield* Effect.sleep(1);
+        const before = yield* stored;
+        return { before, status: yield* Fiber.join(running), after: yield* stored };
+      }),
+    );
+    expect(value.before).toMatchObject({ status: "completed", data: { seat: 99 } });
+    expect(value.status).toBe("completed");
+    expect(value.after).toEqual(value.before);
+    expect(log.map(({ type }) => type)).toEqual(["book", "pay"]);
   });
 });
 
