@@ -6,6 +6,7 @@
  * nothing, once its server lost it. The ledger decides.
  */
 import { Context, type Effect } from "effect";
+import type { OrderId } from "../domain/order/OrderId.ts";
 import type { StockCommand } from "../domain/stock/StockCommand.ts";
 import type { Answer, StockView, StockWrites } from "../domain/stock/StockLedger.ts";
 import type { StoreError } from "./StoreError.ts";
@@ -35,7 +36,9 @@ export class StockLog extends Context.Service<
      * same list again.
      */
     readonly execute: (shard: number, generation: number, commands: ReadonlyArray<StockCommand>) => Effect.Effect<LogVerdict, StoreError>;
-    /** The state at the end of the log; null: `Ended`. */
+    /** The state at the end of the log; null: `Ended`. It moves on with the log: read what you need of it at once. */
     readonly read: (shard: number, generation: number) => Effect.Effect<StockView | null, StoreError>;
+    /** Orders whose holds have ended by the log's clock, oldest first, at most `max`: what `Expire` is then asked for; null: `Ended`. */
+    readonly expired: (shard: number, generation: number, max: number) => Effect.Effect<ReadonlyArray<OrderId> | null, StoreError>;
   }
 >()("@org/saga-core/ports/StockLog") {}
