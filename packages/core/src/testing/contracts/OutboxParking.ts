@@ -1,7 +1,7 @@
 /** What every `Outbox` has to prove about messages that the bus refuses for good, and about those behind them. */
 import { Effect, Fiber } from "effect";
 import type * as Message from "../../domain/Message.ts";
-import { type DrainVerdict, Outbox, type ParkedDecision } from "../../ports/Outbox.ts";
+import { type DrainVerdict, Outbox, type ParkedAction, type ParkedDecision } from "../../ports/Outbox.ts";
 import type { UnitOfWork } from "../../ports/UnitOfWork.ts";
 import * as Contract from "../Contract.ts";
 import { append, drain, freshKey, ids, isPending, type Messages, publishAll, UNLIMITED } from "./OutboxFixture.ts";
@@ -34,8 +34,10 @@ const blockedKey = Effect.fnUntraced(function* () {
   return { key, messages };
 });
 
-const settled = Effect.fnUntraced(function* (messages: Messages, decision: ParkedDecision) {
-  const chosen = yield* (yield* Outbox).settleParked(ids(messages), decision);
+const decisionTo = (action: ParkedAction): ParkedDecision => ({ action, by: "ada", reason: "" });
+
+const settled = Effect.fnUntraced(function* (messages: Messages, action: ParkedAction) {
+  const chosen = yield* (yield* Outbox).settleParked(ids(messages), decisionTo(action));
   yield* Contract.equal(
     chosen.map(({ id }) => id),
     ids(messages),
@@ -136,13 +138,38 @@ export const parking: ReadonlyArray<Contract.Case<UnitOfWork | Outbox>> = [
     Effect.gen(function* () {
       const { key, messages } = yield* blockedKey();
       const outbox = yield* Outbox;
-      for (const decision of ["Retry", "Discard"] as const) {
+      const before = yield* outbox.decisions(UNLIMITED);
+      for (const action of ["Retry", "Discard"] as const) {
         const others = [idOf(messages, 0), idOf(messages, 2), yield* Contract.uuid, "not an id"];
-        yield* Contract.equal(yield* outbox.settleParked(others, decision), [], "what was settled");
+        yield* Contract.equal(yield* outbox.settleParked(others, decisionTo(action)), [], "what was settled");
       }
       yield* Contract.equal((yield* parkedOf(key)).length, 1, "still parked");
+      yield* Contract.equal(yield* outbox.decisions(UNLIMITED), before, "nothing was recorded");
       yield* settled(messages.slice(1, 2), "Retry");
       yield* Contract.equal(ids(yield* drain(Samples.shardOf(key))), ids(messages.slice(1)), "handed over");
+    }),
+  ),
+  Contract.check(
+    "a decision is recorded, with who, when, what and why; the newest comes first",
+    Effect.gen(function* () {
+      const { key, messages } = yield* blockedKey();
+      const outbox = yield* Outbox;
+      const id = idOf(messages, 1);
+      const retry: ParkedDecision = { action: "Retry", by: "ada", reason: "the limit was raised\u0000" };
+      const discard: ParkedDecision = { action: "Discard", by: "bob", reason: "" };
+      yield* outbox.settleParked([id], retry);
+      const verdicts = Object.fromEntries(ids(messages.slice(2)).map((held) => [held, "Held"] as const));
+      yield* drainWith(key, { ...verdicts, [id]: "Refused" });
+      yield* outbox.settleParked([id], discard);
+      yield* drainWith(key, {});
+      const [newest, older] = yield* outbox.decisions(2);
+      const about = { id, type: "contract.sample.v1", topic: messages[1]?.topic, key };
+      const { at: discardedAt = 0, ...discarded } = newest ?? {};
+      const { at: retriedAt = 0, reason: retriedFor = "", ...retried } = older ?? {};
+      yield* Contract.equal(discarded, { ...discard, message: about }, "the newest");
+      yield* Contract.equal(retried, { action: "Retry", by: "ada", message: about }, "the one before");
+      yield* Contract.isTrue(retriedFor.startsWith("the limit was raised"), "why");
+      yield* Contract.isTrue(retriedAt > 0 && discardedAt >= retriedAt, "when");
     }),
   ),
   Contract.check(
@@ -173,7 +200,7 @@ export const parking: ReadonlyArray<Contract.Case<UnitOfWork | Outbox>> = [
       const slow = (batch: Messages) => Effect.andThen(publishing.open, Effect.andThen(finish.passed, publishAll(batch)));
       const owner = yield* Effect.forkChild(outbox.drain(Samples.shardOf(key), UNLIMITED, slow));
       yield* publishing.passed;
-      const decision = yield* Effect.forkChild(Effect.exit(outbox.settleParked([idOf(messages, 1)], "Discard")));
+      const decision = yield* Effect.forkChild(Effect.exit(outbox.settleParked([idOf(messages, 1)], decisionTo("Discard"))));
       yield* Contract.settle;
       yield* finish.open;
       yield* Fiber.join(owner);

@@ -6,7 +6,8 @@ import type { StockCommand } from "../../domain/stock/StockCommand.ts";
 import { StockReservation } from "../../ports/StockReservation.ts";
 import type { StoreError } from "../../ports/StoreError.ts";
 import * as Contract from "../Contract.ts";
-import { alive, line, of, same, word, type Shop } from "./StockShop.ts";
+import { history } from "./StockHistory.ts";
+import { alive, at, line, same, shopsOf, word, type Shop } from "./StockShop.ts";
 
 type Engine = StockReservation["Service"];
 
@@ -94,6 +95,7 @@ export const contention: ReadonlyArray<Contract.Case<StockReservation>> = [
   alone(`lets exactly ${UNITS} of ${BUYERS} concurrent buyers win ${UNITS} units`, rush),
   alone("conserves every unit under random concurrent clients", mess),
   alone("returns the stock of an expired hold once, however many sweep", sweep),
+  alone("answers concurrent clients as the ledger would one after the other", history),
 ];
 
 /** Several engines (processes) on the same data. */
@@ -106,18 +108,8 @@ export const rivalry: ReadonlyArray<Contract.Case<Rivals>> = [
   together(`rivals on the same data let exactly ${UNITS} of ${BUYERS} concurrent buyers win ${UNITS} units`, rush),
   together("rivals on the same data conserve every unit under random concurrent clients", mess),
   together("rivals on the same data return the stock of an expired hold once", sweep),
+  together("rivals on the same data answer concurrent clients as the ledger would one after the other", history),
 ];
-
-type Shops = readonly [Shop, ...ReadonlyArray<Shop>];
-
-const shopsOf = Effect.fnUntraced(function* (engines: ReadonlyArray<Engine>): Effect.fn.Return<Shops> {
-  const tag = yield* Contract.unique("shop");
-  const [first, ...rest] = engines.map((engine) => of(engine, tag));
-  if (first === undefined) return yield* Effect.die(new Error("at least one engine"));
-  return [first, ...rest];
-});
-
-const at = (shops: Shops, index: number): Shop => shops[index % shops.length] ?? shops[0];
 
 interface Cart {
   readonly orderId: OrderId;

@@ -20,6 +20,18 @@ export const counting: ReadonlyArray<Contract.Case<StockReservation>> = [
       yield* same(yield* shop.adjust("out", ghost, -1), no({ _tag: "UnknownSku", sku: ghost }));
     }),
   ),
+  sentence("keeps why goods were counted: what was received or returned is not negative", (shop) =>
+    Effect.gen(function* () {
+      const apple = yield* shop.sku(5);
+      const counted = yes({ _tag: "Adjusted", sku: apple, onHand: 7, shortage: 0 });
+      yield* same(yield* shop.adjust("back", apple, 2, { kind: "return" }), counted);
+      yield* same(yield* shop.adjust("back", apple, 2, { kind: "return" }), counted, "again");
+      yield* same(word(yield* shop.adjust("back", apple, 2, { kind: "receive" })), "InvalidQuantity", "the id for something else");
+      yield* same(word(yield* shop.adjust("in", apple, -2, { kind: "receive" })), "InvalidQuantity");
+      yield* same(word(yield* shop.adjust("out", apple, -2, { kind: "return" })), "InvalidQuantity");
+      yield* same((yield* shop.books(apple)).onHand, 7);
+    }),
+  ),
   sentence("revokes the newest holds when less is counted than was promised, and shows the rest as a shortage", (shop) =>
     Effect.gen(function* () {
       const [apple, pear] = [yield* shop.sku(6), yield* shop.sku(6)];

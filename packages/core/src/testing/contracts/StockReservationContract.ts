@@ -1,6 +1,7 @@
 /**
  * The contract of `StockReservation`: every sentence of the port and of `StockCommand`, for every engine.
- * What many clients do at once is in `StockContention`.
+ * What an order may wish beyond the ordinary is in `StockWishes`, counting in `StockCounting`, what many clients do at once
+ * in `StockContention`.
  */
 import { Effect, Result } from "effect";
 import { HOLD_TTL_MAX_MS, ORDER_LINES_MAX, QUANTITY_MAX } from "../../domain/Limits.ts";
@@ -10,6 +11,7 @@ import * as Contract from "../Contract.ts";
 import { alive, expire, line, no, same, sentence, word, yes } from "./StockShop.ts";
 import { contention } from "./StockContention.ts";
 import { counting } from "./StockCounting.ts";
+import { wishes } from "./StockWishes.ts";
 
 const reserving: ReadonlyArray<Contract.Case<StockReservation>> = [
   sentence("reserves all lines of an order and says until when", (shop) =>
@@ -268,4 +270,11 @@ const time: ReadonlyArray<Contract.Case<StockReservation>> = [
   ),
 ];
 
-export const cases: ReadonlyArray<Contract.Case<StockReservation>> = [...reserving, ...ending, ...time, ...counting, ...contention];
+export const cases: ReadonlyArray<Contract.Case<StockReservation>> = [
+  ...reserving,
+  ...ending,
+  ...time,
+  ...counting,
+  ...wishes,
+  ...contention,
+];

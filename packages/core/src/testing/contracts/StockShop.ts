@@ -2,8 +2,9 @@
 import { Effect, Result } from "effect";
 import { OrderId } from "../../domain/order/OrderId.ts";
 import { Quantity, Sku, type StockLine } from "../../domain/stock/Sku.ts";
-import type { StockAccepted, StockBalance, StockCommand, StockRejection } from "../../domain/stock/StockCommand.ts";
+import type { Adjust, Reserve, StockAccepted, StockBalance, StockCommand, StockRejection } from "../../domain/stock/StockCommand.ts";
 import type { Answer } from "../../domain/stock/StockLedger.ts";
+import type { TakenLine, Warehouse } from "../../domain/stock/Warehouse.ts";
 import { StockReservation } from "../../ports/StockReservation.ts";
 import type { StoreError } from "../../ports/StoreError.ts";
 import * as Contract from "../Contract.ts";
@@ -30,7 +31,18 @@ export interface Shop {
     lines: ReadonlyArray<StockLine>,
     ttlMillis?: number,
   ) => Effect.Effect<Answer, StoreError | Contract.Violation>;
-  readonly adjust: (name: string, sku: Sku, delta: number) => Effect.Effect<Answer, StoreError | Contract.Violation>;
+  /** A reserve with wishes. */
+  readonly request: (
+    name: string,
+    lines: ReadonlyArray<StockLine>,
+    wishes: Omit<Reserve, "_tag" | "orderId" | "lines" | "ttlMillis">,
+  ) => Effect.Effect<Answer, StoreError | Contract.Violation>;
+  readonly adjust: (
+    name: string,
+    sku: Sku,
+    delta: number,
+    how?: Pick<Adjust, "kind" | "warehouse">,
+  ) => Effect.Effect<Answer, StoreError | Contract.Violation>;
   readonly books: (sku: Sku) => Effect.Effect<Books, StoreError | Contract.Violation>;
   readonly balances: (skus: ReadonlyArray<Sku>) => Effect.Effect<ReadonlyMap<Sku, StockBalance>, StoreError>;
   readonly allBalances: Effect.Effect<ReadonlyArray<StockBalance>, StoreError>;
@@ -39,6 +51,9 @@ export interface Shop {
 }
 
 export const line = (sku: Sku, quantity: number): StockLine => ({ sku, quantity: Quantity.make(quantity) });
+
+/** What was taken from a warehouse that is not the default one. */
+export const lineOf = (sku: Sku, quantity: number, warehouse: Warehouse): TakenLine => ({ ...line(sku, quantity), warehouse });
 
 export const yes = (accepted: StockAccepted): Answer => Result.succeed(accepted);
 
@@ -50,6 +65,10 @@ export const word = (answer: Answer): string => (Result.isSuccess(answer) ? answ
 export const same = <A>(actual: A, expected: A, what = "answer"): Effect.Effect<void, Contract.Violation> =>
   Contract.equal(actual, expected, what);
 
+/** What a reserve was granted, or nothing. */
+export const granted = (answer: Answer): ReadonlyArray<TakenLine> =>
+  Result.isSuccess(answer) && answer.success._tag === "Reserved" ? answer.success.lines : [];
+
 export const alive = (answer: Answer): boolean => Result.isSuccess(answer) && answer.success._tag === "Reserved";
 
 export const of = (stock: StockReservation["Service"], tag: string): Shop => {
@@ -59,7 +78,7 @@ export const of = (stock: StockReservation["Service"], tag: string): Shop => {
     Effect.flatMap(stock.execute([command]), ([answer]) =>
       answer === undefined ? Contract.fail("one answer per command") : Effect.succeed(answer),
     );
-  const adjust = (name: string, sku: Sku, delta: number) => ask({ _tag: "Adjust", id: `${tag}-${name}`, sku, delta });
+  const adjust: Shop["adjust"] = (name, sku, delta, how = {}) => ask({ _tag: "Adjust", id: `${tag}-${name}`, sku, delta, ...how });
   return {
     tag,
     order,
@@ -73,6 +92,7 @@ export const of = (stock: StockReservation["Service"], tag: string): Shop => {
     ask,
     askAll: stock.execute,
     reserve: (name, lines, ttlMillis = TTL_MS) => ask({ _tag: "Reserve", orderId: order(name), lines, ttlMillis }),
+    request: (name, lines, wishes) => ask({ _tag: "Reserve", orderId: order(name), lines, ttlMillis: TTL_MS, ...wishes }),
     adjust,
     books: (sku) =>
       Effect.flatMap(stock.balances([sku]), (balances) => {
@@ -91,6 +111,18 @@ export const of = (stock: StockReservation["Service"], tag: string): Shop => {
 export const open: Effect.Effect<Shop, never, StockReservation> = Effect.flatMap(StockReservation, (stock) =>
   Effect.map(Contract.unique("shop"), (tag) => of(stock, tag)),
 );
+
+/** The same shop at each of several engines (processes) on the same data. */
+export type Shops = readonly [Shop, ...ReadonlyArray<Shop>];
+
+export const shopsOf = Effect.fnUntraced(function* (engines: ReadonlyArray<StockReservation["Service"]>): Effect.fn.Return<Shops> {
+  const tag = yield* Contract.unique("shop");
+  const [first, ...rest] = engines.map((engine) => of(engine, tag));
+  if (first === undefined) return yield* Effect.die(new Error("at least one engine"));
+  return [first, ...rest];
+});
+
+export const at = (shops: Shops, index: number): Shop => shops[index % shops.length] ?? shops[0];
 
 /** Asks until the hold has ended: engines have clocks of their own. */
 export const expire = (shop: Shop, name: string): Effect.Effect<void, StoreError | Contract.Violation> =>
