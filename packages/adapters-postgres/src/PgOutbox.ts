@@ -60,6 +60,7 @@ export const layer: Layer.Layer<Outbox, never, PgClient> = Layer.effect(
       parked: (max) => PgParked.list(client, sql, max),
       settleParked: (messageIds, decision) =>
         Effect.tap(PgParked.settle(client, sql, messageIds, decision), () => Effect.sync(wakeup.kick)),
+      decisions: (max) => PgParked.decisions(client, max),
       sweep: (before) => PgOutboxRing.sweep(client, before),
     };
   }),

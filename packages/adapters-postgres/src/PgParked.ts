@@ -5,11 +5,13 @@
  *   pending → blocking ─ retry → pending        held ─ (nothing blocks its key) → pending
  *           → aside    ─ discard → gone
  */
-import type { Message, Parked, ParkedDecision, StoreError, Transaction } from "@org/saga-core";
+import type { Decided, Message, Parked, ParkedAction, ParkedDecision, StoreError, Transaction } from "@org/saga-core";
 import { Effect } from "effect";
 import type { PgClient } from "./PgClient.ts";
 import * as PgOutboxRow from "./PgOutboxRow.ts";
 import type { Statements } from "./PgOutboxSql.ts";
+import * as PgText from "./PgText.ts";
+import * as PgTime from "./PgTime.ts";
 import * as PgShard from "./PgShard.ts";
 
 const OPERATION = "Outbox.settleParked";
@@ -24,6 +26,33 @@ export const list = (client: PgClient["Service"], sql: Statements, max: number):
   Effect.map(client.query<ParkedRow>("Outbox.parked", sql.parked, [max]), ({ rows }) =>
     rows.map((row) => ({ message: PgOutboxRow.metaOf(row), parkedAt: row.parked_at, blocks: row.blocks, held: row.held })),
   );
+
+interface DecidedRow {
+  readonly id: string;
+  readonly type: string;
+  readonly topic: string;
+  readonly key: string;
+  readonly decision: "retry" | "discard";
+  readonly decided_by: string;
+  readonly reason: string;
+  readonly at: number;
+}
+
+const WORD = { Retry: "retry", Discard: "discard" } as const satisfies Record<ParkedAction, DecidedRow["decision"]>;
+const ACTION = { retry: "Retry", discard: "Discard" } as const;
+
+export const decisions = (client: PgClient["Service"], max: number): Effect.Effect<ReadonlyArray<Decided>, StoreError> =>
+  Effect.map(client.query<DecidedRow>("Outbox.decisions", newest(client.tables), [max]), ({ rows }) =>
+    rows.map(({ at, decided_by: by, decision, reason, ...message }) => ({ message, action: ACTION[decision], by, reason, at })),
+  );
+
+const newest = (tables: string): string => `
+select message_id as id, type, topic, key, decision, decided_by, reason, ${PgTime.millis("decided_at")} as at
+from ${tables}outbox_decisions order by seq desc limit $1::int`;
+
+const record = (tables: string): string => `
+insert into ${tables}outbox_decisions (message_id, type, topic, key, decision, decided_by, reason)
+select id, type, topic, key, $5, $6, $7 from unnest($1::text[], $2::text[], $3::text[], $4::text[]) as m(id, type, topic, key)`;
 
 /** All of them in one commit, or none: whoever decided hears which it was, also when the answer to COMMIT is lost. */
 export const settle = Effect.fnUntraced(function* (
@@ -50,10 +79,13 @@ const settleOwned = Effect.fnUntraced(function* (
   decision: ParkedDecision,
 ): Effect.fn.Return<ReadonlyArray<Message.Meta>, StoreError, Transaction> {
   const { rows } = yield* client.within<ChosenRow>(OPERATION, sql.chosen, [shard, messageIds]);
-  for (const text of decision === "Retry" ? [sql.retry] : [sql.giveUp, sql.discard]) {
+  for (const text of decision.action === "Retry" ? [sql.retry] : [sql.giveUp, sql.discard]) {
     yield* PgOutboxRow.bySlot(rows, (slot, seqs) => client.within(OPERATION, text, [slot, seqs]));
   }
   const [topics, keys] = [rows.map(({ topic }) => topic), rows.map(({ aggregateid }) => aggregateid)];
   yield* client.within(OPERATION, sql.release, [shard, topics, keys]);
+  const [by, reason] = [PgText.storable(decision.by), PgText.storable(decision.reason)];
+  const chosen = [rows.map(({ id }) => id), rows.map(({ type }) => type), topics, keys];
+  yield* client.within(OPERATION, record(client.tables), [...chosen, WORD[decision.action], by, reason]);
   return rows.map(PgOutboxRow.metaOf);
 });

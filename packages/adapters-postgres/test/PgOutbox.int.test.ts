@@ -166,7 +166,7 @@ describe.runIf(server !== null)("relays on a server", () => {
       Effect.flatMap(outbox.parked(10), (parked) =>
         outbox.settleParked(
           parked.map((one) => one.message.id),
-          "Retry",
+          { action: "Retry", by: "ada", reason: "" },
         ),
       ),
     );

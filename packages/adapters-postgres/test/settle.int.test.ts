@@ -1,5 +1,5 @@
 /** A COMMIT whose answer is lost is settled before anybody hears of it (docs/decisions/0006-unknown-commit.md). */
-import { DocumentStore, Outbox, type ParkedDecision, UnitOfWork } from "@org/saga-core";
+import { DocumentStore, Outbox, type ParkedAction, UnitOfWork } from "@org/saga-core";
 import { realServer } from "@tools/servers/testing";
 import { Effect, ManagedRuntime } from "effect";
 import pg from "pg";
@@ -173,9 +173,12 @@ describe.runIf(server !== null)("a COMMIT whose answer is lost", () => {
       return lanes.flatMap(([first]) => (first === undefined ? [] : [first.id]));
     });
     const parked = Effect.flatMap(Outbox, (outbox) => Effect.map(outbox.parked(10), (all) => all.map((each) => each.message.id)));
+    const decided = Effect.flatMap(Outbox, (outbox) => outbox.decisions(10));
     const pending = Effect.flatMap(Outbox, (outbox) => Effect.map(outbox.backlog, (backlog) => backlog.pending));
-    const decide = (ids: ReadonlyArray<string>, decision: ParkedDecision) =>
-      Effect.flatMap(Outbox, (outbox) => Effect.map(outbox.settleParked(ids, decision), (all) => all.map(({ id }) => id)));
+    const decide = (ids: ReadonlyArray<string>, action: ParkedAction) =>
+      Effect.flatMap(Outbox, (outbox) =>
+        Effect.map(outbox.settleParked(ids, { action, by: "ada", reason: "" }), (all) => all.map(({ id }) => id)),
+      );
 
     for (const decision of ["Retry", "Discard"] as const) {
       /** What was parked and what waited, or only what waited. */
@@ -188,6 +191,7 @@ describe.runIf(server !== null)("a COMMIT whose answer is lost", () => {
         expect((await runtime.runPromise(decide(ids, decision))).toSorted()).toEqual(ids.toSorted());
         expect(proxy.lost()).toBe(1);
         expect(await runtime.runPromise(parked)).toEqual([]);
+        expect(await runtime.runPromise(decided)).toHaveLength(ids.length);
         expect(await runtime.runPromise(pending)).toBe(released);
       });
 
@@ -199,6 +203,7 @@ describe.runIf(server !== null)("a COMMIT whose answer is lost", () => {
         expect(failure).toMatchObject({ reason: "Unavailable", message: expect.stringContaining("the commit did not happen") });
         expect(proxy.lost()).toBe(1);
         expect((await runtime.runPromise(parked)).toSorted()).toEqual(ids.toSorted());
+        expect(await runtime.runPromise(decided)).toEqual([]);
         expect((await runtime.runPromise(decide(ids, decision))).toSorted()).toEqual(ids.toSorted());
         expect(await runtime.runPromise(parked)).toEqual([]);
       });

@@ -1,11 +1,11 @@
 /**
  * `saga outbox`: what waits to be published (`status`), what the broker refused for good (`parked`), and what a person decides
- * about it: publish it after all (`retry`), or give it up (`discard`). Payloads are never shown. Decisions are logged, a line
- * for each message.
+ * about it: publish it after all (`retry`), or give it up (`discard`). Payloads are never shown. Decisions are recorded, with who
+ * and why, in the transaction that carries them out (`decisions`), and logged, a line for each message.
  */
-import { type Backlog, BACKLOG_COUNT_MAX, Outbox, type Parked, type ParkedDecision } from "@org/saga-core";
+import { type Backlog, BACKLOG_COUNT_MAX, Outbox, type Decided, type Parked, type ParkedAction } from "@org/saga-core";
 import { PgOutbox } from "@org/saga-postgres";
-import { Clock, Effect } from "effect";
+import { Clock, Config, Effect, Option } from "effect";
 import { Argument, Command, Flag } from "effect/cli";
 import * as CliFailure from "./CliFailure.ts";
 import * as Databases from "./Databases.ts";
@@ -21,35 +21,73 @@ const LIST_DEFAULT = 100;
 /** One page in memory. */
 const LIST_MAX = 10_000;
 
-const parked = Command.make(
-  "parked",
-  {
-    schemas: Flags.schemas,
-    max: Flag.Int("max").pipe(
-      Flag.withDescription(`At most so many a schema, 1 to ${LIST_MAX}`),
-      Flag.withDefault(LIST_DEFAULT),
-      Flag.filter(
-        (max) => max >= 1 && max <= LIST_MAX,
-        () => `must be from 1 to ${LIST_MAX}`,
-      ),
+const listing = {
+  schemas: Flags.schemas,
+  max: Flag.Int("max").pipe(
+    Flag.withDescription(`At most so many a schema, 1 to ${LIST_MAX}`),
+    Flag.withDefault(LIST_DEFAULT),
+    Flag.filter(
+      (max) => max >= 1 && max <= LIST_MAX,
+      () => `must be from 1 to ${LIST_MAX}`,
     ),
-    json: Flags.json,
-  },
-  (flags) => list(flags),
-).pipe(Command.withDescription("List messages that the broker refused for good, oldest first. Exit code 3: there are some"));
+  ),
+  json: Flags.json,
+};
+
+interface Listing {
+  readonly schemas: ReadonlyArray<string>;
+  readonly max: number;
+  readonly json: boolean;
+}
+
+const parked = Command.make("parked", listing, (flags) => list(flags)).pipe(
+  Command.withDescription("List messages that the broker refused for good, oldest first. Exit code 3: there are some"),
+);
+
+const decisions = Command.make("decisions", listing, (flags) => listDecisions(flags)).pipe(
+  Command.withDescription("List what people decided about refused messages, newest first"),
+);
 
 const ids = Argument.String("id").pipe(Argument.withDescription("The message's id, as `parked` shows it"), Argument.atLeast(1));
 
-const retry = Command.make("retry", { ids, schemas: Flags.schemas, json: Flags.json }, (flags) => settle(flags, "Retry")).pipe(
+/** One line of a table. */
+const REASON_MAX = 500;
+const NAME_MAX = 100;
+
+const note = (name: string, description: string, max: number) =>
+  Flag.String(name).pipe(
+    Flag.withDescription(description),
+    Flag.filter(
+      (text) => text.length <= max,
+      () => `must have at most ${max} characters`,
+    ),
+    Flag.optional,
+  );
+
+const decision = {
+  ids,
+  schemas: Flags.schemas,
+  by: note("by", 'Who decides, for the record. Default: $USER, else "operator"', NAME_MAX),
+  reason: note("reason", "Why, for the record", REASON_MAX),
+  json: Flags.json,
+};
+
+interface Decision {
+  readonly ids: ReadonlyArray<string>;
+  readonly schemas: ReadonlyArray<string>;
+  readonly by: Option.Option<string>;
+  readonly reason: Option.Option<string>;
+  readonly json: boolean;
+}
+
+const retry = Command.make("retry", decision, (flags) => settle(flags, "Retry")).pipe(
   Command.withDescription("Publish parked messages after all, and what waits behind them, in order"),
 );
 
 const discard = Command.make(
   "discard",
   {
-    ids,
-    schemas: Flags.schemas,
-    json: Flags.json,
+    ...decision,
     yes: Flag.Boolean("yes").pipe(Flag.withDescription("Really: the messages are deleted, and never published"), Flag.withDefault(false)),
   },
   (flags) =>
@@ -60,7 +98,7 @@ const discard = Command.make(
 
 export const command = Command.make("outbox").pipe(
   Command.withDescription("Look at messages that are to be published, and decide about those that the broker refused"),
-  Command.withSubcommands([status, parked, retry, discard]),
+  Command.withSubcommands([status, parked, retry, discard, decisions]),
 );
 
 const show = Effect.fn("Outbox.status")(function* (flags: { readonly schemas: ReadonlyArray<string>; readonly json: boolean }) {
@@ -90,11 +128,7 @@ const age = ({ oldestAt }: Backlog, now: number): string =>
 /** Counting ends at a bound. */
 const count = (value: number): string => (value < BACKLOG_COUNT_MAX ? `${value}` : `${value}+`);
 
-const list = Effect.fn("Outbox.parked")(function* (flags: {
-  readonly schemas: ReadonlyArray<string>;
-  readonly max: number;
-  readonly json: boolean;
-}) {
+const list = Effect.fn("Outbox.parked")(function* (flags: Listing) {
   const rows = (yield* Effect.forEach(yield* Databases.chosen(flags.schemas), (schema) =>
     Databases.within(schema, parkedOf(schema, flags.max)),
   )).flat();
@@ -125,17 +159,52 @@ const documentOf = (schema: string, { blocks, held, message, parkedAt }: Parked)
   held,
 });
 
-const settle = Effect.fn("Outbox.settle")(function* (
-  flags: { readonly ids: ReadonlyArray<string>; readonly schemas: ReadonlyArray<string>; readonly json: boolean },
-  decision: ParkedDecision,
-) {
+const listDecisions = Effect.fn("Outbox.decisions")(function* (flags: Listing) {
+  const rows = (yield* Effect.forEach(yield* Databases.chosen(flags.schemas), (schema) =>
+    Databases.within(schema, decisionsOf(schema, flags.max)),
+  )).flat();
+  yield* Output.data(
+    flags.json,
+    rows,
+    Output.table(
+      ["SCHEMA", "AT", "BY", "DECISION", "MESSAGE", "TYPE", "TOPIC", "KEY", "REASON"],
+      rows.map((row) => [row.schema, row.at, row.by, row.decision, row.messageId, row.type, row.topic, row.key, row.reason]),
+    ),
+  );
+});
+
+const decisionsOf = Effect.fnUntraced(function* (schema: string, max: number) {
+  const outbox = yield* Outbox;
+  return (yield* outbox.decisions(max)).map((one) => decidedOf(schema, one));
+}, Effect.provide(PgOutbox.layer));
+
+const VERBS = { Retry: "retried", Discard: "discarded" } as const satisfies Record<ParkedAction, string>;
+
+const decidedOf = (schema: string, { action, at, by, message, reason }: Decided) => ({
+  schema,
+  at: Output.time(at),
+  by,
+  decision: VERBS[action],
+  messageId: message.id,
+  type: message.type,
+  topic: message.topic,
+  key: message.key,
+  reason,
+});
+
+const settle = Effect.fn("Outbox.settle")(function* (flags: Decision, action: ParkedAction) {
   const [schema, ...others] = yield* Databases.chosen(flags.schemas);
   if (schema === undefined || others.length > 0) return yield* CliFailure.usage("name the one schema of the messages with --schema");
-  const decide = Effect.flatMap(Outbox, (outbox) => outbox.settleParked(flags.ids, decision)).pipe(Effect.provide(PgOutbox.layer));
+  const user = Config.String("USER").pipe(Config.withDefault("operator"), Effect.orDie);
+  const by = Option.isSome(flags.by) ? flags.by.value : yield* user;
+  const reason = Option.getOrElse(flags.reason, () => "");
+  const decide = Effect.flatMap(Outbox, (outbox) => outbox.settleParked(flags.ids, { action, by, reason })).pipe(
+    Effect.provide(PgOutbox.layer),
+  );
   const settled = yield* Databases.within(schema, decide);
-  const verb = decision === "Retry" ? "retried" : "discarded";
+  const verb = VERBS[action];
   for (const { id, key, topic, type } of settled) {
-    yield* Effect.logInfo(`outbox of ${schema}: ${verb} by an operator: message ${id}, ${type}, key ${key}, topic ${topic}`);
+    yield* Effect.logInfo(`outbox of ${schema}: ${verb} by ${by}: message ${id}, ${type}, key ${key}, topic ${topic}`);
   }
   const done = settled.map(({ id }) => id);
   const unknown = flags.ids.filter((id) => !done.includes(id));

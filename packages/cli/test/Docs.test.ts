@@ -44,6 +44,7 @@ describe("docs/cli.md", () => {
       "outbox parked",
       "outbox retry",
       "outbox discard",
+      "outbox decisions",
       "dlq list",
       "timers list",
       "timers reschedule",

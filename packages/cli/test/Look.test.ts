@@ -186,7 +186,7 @@ describe("saga outbox status", () => {
   });
 });
 
-describe("saga outbox parked, retry and discard", () => {
+describe("saga outbox parked, retry, discard and decisions", () => {
   const listed = async (): Promise<ReadonlyArray<{ messageId: string; blocks: boolean; held: number }>> => {
     const found: Array<{ messageId: string; blocks: boolean; held: number }> = JSON.parse(
       (await look("outbox", "parked", "--schema", "order", "--json")).stdout,
@@ -207,7 +207,7 @@ describe("saga outbox parked, retry and discard", () => {
     const id = first?.messageId ?? "";
     const { code, stdout, stderr } = await look("outbox", "retry", id, "--schema", "order");
     expect([code, stdout]).toEqual([0, `retried ${id}`]);
-    expect(stderr).toContain(`retried by an operator: message ${id}`);
+    expect(stderr).toContain(`retried by operator: message ${id}`);
     expect(await listed()).toHaveLength(1);
     expect(JSON.parse((await look("outbox", "status", "--schema", "order", "--json")).stdout)).toMatchObject([{ pending: 1, parked: 1 }]);
   });
@@ -217,10 +217,23 @@ describe("saga outbox parked, retry and discard", () => {
     const id = left?.messageId ?? "";
     expect(await look("outbox", "discard", id, "--schema", "order")).toMatchObject({ code: 2 });
     expect(await listed()).toHaveLength(1);
-    const { code, stdout, stderr } = await look("outbox", "discard", id, "m-unknown", "--schema", "order", "--yes", "--json");
+    const { code, stdout, stderr } = await look(
+      ...["outbox", "discard", id, "m-unknown", "--schema", "order", "--by", "ada", "--reason", "a test's own", "--yes", "--json"],
+    );
     expect([code, JSON.parse(stdout)]).toEqual([1, { schema: "order", discarded: [id], unknown: ["m-unknown"] }]);
     expect(stderr).toContain("not parked in schema order: m-unknown");
     expect(await look("outbox", "parked", "--schema", "order")).toMatchObject({ code: 0 });
+  });
+
+  test("shows afterwards who decided what, and why, the newest first", async () => {
+    const { code, stdout } = await look("outbox", "decisions", "--schema", "order");
+    expect(code).toBe(0);
+    const [, newest, older] = stdout.split("\n");
+    expect(newest).toMatch(/^order +\S+Z +ada +discarded +\S+ +test\.happened\.v1 +test\.happened +o-1 +a test's own$/);
+    expect(older).toMatch(/^order +\S+Z +operator +retried +\S+ +test\.happened\.v1 +test\.happened +o-1$/);
+    const json: unknown = JSON.parse((await look("outbox", "decisions", "--schema", "order", "--max", "1", "--json")).stdout);
+    expect(json).toMatchObject([{ schema: "order", by: "ada", decision: "discarded", reason: "a test's own" }]);
+    expect(await look("outbox", "retry", "m-1", "--schema", "order", "--reason", "x".repeat(501))).toMatchObject({ code: 2 });
   });
 
   test("asks for the one schema of the messages", async () => {

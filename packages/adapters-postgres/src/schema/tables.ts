@@ -151,6 +151,17 @@ const messageTables = (table: Table) => ({
     },
     (columns) => [primaryKey({ columns: [columns.seq, columns.slot] })],
   ),
+  outboxDecisions: table("outbox_decisions", {
+    seq: bigint("seq", { mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),
+    messageId: text("message_id").notNull(),
+    type: text("type").notNull(),
+    topic: text("topic").notNull(),
+    key: text("key").notNull(),
+    decision: text("decision", { enum: ["retry", "discard"] }).notNull(),
+    decidedBy: text("decided_by").notNull(),
+    reason: text("reason").notNull(),
+    decidedAt: timestamp("decided_at", AT).notNull().defaultNow(),
+  }),
   inbox: table(
     "inbox",
     {

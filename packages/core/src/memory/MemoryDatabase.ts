@@ -19,6 +19,7 @@ import type { OrderId } from "../domain/order/OrderId.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
 import type { DeadLetter } from "../ports/DeadLetters.ts";
 import type { ClaimedMessage } from "../ports/InboxQueue.ts";
+import type { Decided } from "../ports/Outbox.ts";
 import { StoreError, type StoreReason } from "../ports/StoreError.ts";
 import type { Timer } from "../ports/Timers.ts";
 import { Transaction } from "../ports/UnitOfWork.ts";
@@ -90,6 +91,8 @@ export class Database {
   readonly outboxSent = new MemoryTable<number, OutboxRow>();
   /** By seq: refused by the bus for good, or behind such a message. */
   readonly outboxParked = new MemoryTable<number, ParkedRow>();
+  /** In the order of their time. */
+  readonly outboxDecisions: Array<Decided> = [];
   readonly inbox = new MemoryTable<string, InboxRow>();
   /** By consumer and message id: taken from the broker, and not yet handled. */
   readonly inboxQueue = new MemoryTable<string, StoredRow>();

@@ -57,6 +57,11 @@ export const layer: Layer.Layer<Outbox, never, MemoryDatabase.CurrentDatabase> =
         ),
       settleParked: (messageIds, decision) =>
         FaultPoint.around("Outbox.settleParked", settleParked(database, new Set(messageIds), decision)),
+      decisions: (max) =>
+        FaultPoint.around(
+          "Outbox.decisions",
+          Effect.sync(() => database.outboxDecisions.toReversed().slice(0, max)),
+        ),
     };
   }),
 );
@@ -177,14 +182,17 @@ const settleParked = Effect.fnUntraced(function* (
   if (chosen.some((row) => database.busyShards.has(row.shard))) {
     return yield* MemoryDatabase.failure("Contention", "Outbox.settleParked", "a relay is publishing the shard");
   }
+  const now = yield* MemoryDatabase.now;
   const resume = (row: MemoryDatabase.ParkedRow): void => {
     const { as: _as, parkedAt: _parkedAt, ...kept } = row;
     database.outboxParked.removeCommitted(row.seq);
     database.outboxPending.putCommitted(row.seq, kept);
   };
   for (const row of chosen) {
-    if (decision === "Retry") resume(row);
+    if (decision.action === "Retry") resume(row);
     else database.outboxParked.removeCommitted(row.seq);
+    const { id, key, topic, type } = row.message;
+    database.outboxDecisions.push({ ...decision, message: { id, key, topic, type }, at: now });
   }
   const lanes = new Set(chosen.map(laneOf));
   const blocked = blockedLanes(database);

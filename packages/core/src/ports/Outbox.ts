@@ -55,8 +55,23 @@ export interface Parked {
   readonly held: number;
 }
 
-/** What a person decides about a parked message: publish it after all, or give it up. */
-export type ParkedDecision = "Retry" | "Discard";
+/** What can be done with a parked message: publish it after all, or give it up. */
+export type ParkedAction = "Retry" | "Discard";
+
+/** What a person decides about parked messages. */
+export interface ParkedDecision {
+  readonly action: ParkedAction;
+  /** Who decides. */
+  readonly by: string;
+  /** Why; empty, if nothing is to be said. */
+  readonly reason: string;
+}
+
+/** A decision that was carried out, about one message. */
+export interface Decided extends ParkedDecision {
+  readonly message: Pick<Message.Meta, "id" | "type" | "topic" | "key">;
+  readonly at: Timestamp;
+}
 
 export class Outbox extends Context.Service<
   Outbox,
@@ -83,7 +98,7 @@ export class Outbox extends Context.Service<
     /** What the bus refused for good, in seq order, at most `max`. */
     readonly parked: (max: number) => Effect.Effect<ReadonlyArray<Parked>, StoreError>;
     /**
-     * Carries out a person's decision about parked messages; returns those that were parked. `Retry`: they are pending
+     * Carries out and records a person's decision about parked messages; returns those that were parked. `Retry`: they are pending
      * again. `Discard`: they are deleted, and never published. What was held behind them is pending again, in seq order,
      * unless another parked message of the key blocks it. All of it or nothing. Takes the shards as a drain does: `Contention`
      * if one stays busy.
@@ -92,6 +107,8 @@ export class Outbox extends Context.Service<
       messageIds: ReadonlyArray<string>,
       decision: ParkedDecision,
     ) => Effect.Effect<ReadonlyArray<Message.Meta>, StoreError>;
+    /** What was decided about parked messages, the newest first, at most `max`. Kept for good. */
+    readonly decisions: (max: number) => Effect.Effect<ReadonlyArray<Decided>, StoreError>;
     /**
      * Forgets messages that were appended before `before` and are sent; returns how many, by estimate where they are many.
      * It may forget them later than asked, by one period of the store. Pending, held and parked ones are never forgotten.

@@ -42,6 +42,8 @@ const recording = Effect.gen(function* () {
   return { bus: { ...bus, publish }, published };
 });
 
+const discard = { action: "Discard", by: "ada", reason: "" } as const;
+
 const five = [command(1, "a1"), command(1, "a2", true), command(1, "a3"), command(1, "a4", true), command(2, "b1")];
 
 describe("what is refused for good", () => {
@@ -58,9 +60,9 @@ describe("what is refused for good", () => {
         expect(published.toSorted()).toEqual(["a1", "b1", "b2"]);
         const outbox = yield* Outbox;
         expect(yield* outbox.backlog).toMatchObject({ pending: 0, parked: 1, held: 3 });
-        yield* outbox.settleParked(["a2"], "Discard");
+        yield* outbox.settleParked(["a2"], discard);
         yield* drain;
-        yield* outbox.settleParked(["a4"], "Discard");
+        yield* outbox.settleParked(["a4"], discard);
         yield* drain;
         expect(published.filter((id) => id.startsWith("a"))).toEqual(["a1", "a3", "a5"]);
         expect(yield* outbox.backlog).toMatchObject({ pending: 0, parked: 0, held: 0 });
