@@ -97,8 +97,8 @@ const decide = Effect.fnUntraced(function* (
 });
 
 /**
- * An order that was not there when its hold was looked for may be there since: another process got the same command, and
- * took the very goods that are missing now. Refusing would contradict its answer.
+ * An order that was not there when its hold was looked for may be there since: another process reserved it, and took the very
+ * goods that are missing now. Refusing, as never seen, would contradict what the batch has seen of that.
  */
 const refusedRightly = Effect.fnUntraced(function* (
   ledger: Ledger,
@@ -108,7 +108,7 @@ const refusedRightly = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, StoreError, Transaction> {
   const refused = commands.flatMap((command, index) => {
     const answer = answers[index];
-    const isNew = command._tag === "Reserve" && !view.holds.has(command.orderId);
+    const isNew = command._tag !== "Adjust" && !view.holds.has(command.orderId);
     return isNew && answer !== undefined && Result.isFailure(answer) ? [command.orderId] : [];
   });
   const seen = yield* some(ledger, Holds, ledger.sql.lockHolds, refused);
@@ -122,27 +122,39 @@ const lock = Effect.fnUntraced(function* (
 ): Effect.fn.Return<StockLedger.StockView, StoreError, Transaction> {
   const { sql } = ledger;
   const touched = StockLedger.touches(commands);
-  const adjustments = yield* some(ledger, Adjustments, sql.readAdjustments, touched.adjustments);
   const holds = yield* some(ledger, Holds, sql.lockHolds, touched.orders);
   const skus = yield* some(ledger, AllBooks, sql.lockSkus, [...new Set([...touched.skus, ...StockLedger.skusOf(holds)])].toSorted());
-  const view = StockLedger.view(skus, holds, adjustments, []);
+  // Under the locks of the books that they changed: who is refused because of an adjustment is not told that it never was.
+  const adjustments = yield* some(ledger, Adjustments, sql.readAdjustments, touched.adjustments);
+  const buyers = yield* readBuyers(ledger, [...touched.buyers, ...StockLedger.buyersOf(holds)]);
+  const view = StockLedger.view(skus, holds, adjustments, buyers);
   const revocable = StockLedger.mayRevoke(view, commands);
   if (revocable.length === 0) return view;
   // Rare: goods were counted out. No hold of these SKUs can appear or end meanwhile: that takes the lock of their books.
   const live = yield* some(ledger, Holds, sql.lockLiveHolds, revocable);
   const others = StockLedger.skusOf(live).filter((sku: Sku) => !view.skus.has(sku));
-  return StockLedger.view([...skus, ...(yield* some(ledger, AllBooks, sql.lockSkus, others))], [...live, ...holds], adjustments, []);
+  const moreSkus = yield* some(ledger, AllBooks, sql.lockSkus, others);
+  const moreBuyers = yield* readBuyers(ledger, StockLedger.buyersOf(live));
+  return StockLedger.view([...skus, ...moreSkus], [...live, ...holds], adjustments, [...buyers, ...moreBuyers]);
 });
+
+const readBuyers = (ledger: Ledger, keys: ReadonlyArray<StockLedger.BuyerKey>) => {
+  if (keys.length === 0) return Effect.succeed([]);
+  const pairs = [...new Set(keys)].map((key) => key.split("@"));
+  const columns = [pairs.map(([sku = ""]) => sku), pairs.map(([, buyer = ""]) => buyer)];
+  return within(ledger, Schema.Array(StockLedger.BuyerUnits), ledger.sql.readBuyers, columns);
+};
 
 const write = Effect.fnUntraced(function* (
   ledger: Ledger,
   view: StockLedger.StockView,
   writes: StockLedger.StockWrites,
 ): Effect.fn.Return<void, StoreError, Transaction> {
-  const { skus, holds, adjustments } = writes;
+  const { skus, holds, adjustments, buyers } = writes;
   if (skus.length + holds.length + adjustments.length === 0) return;
   const input = {
     adjustments,
+    buyers,
     newHolds: holds.filter((hold) => !view.holds.has(hold.orderId)),
     oldHolds: holds.filter((hold) => view.holds.has(hold.orderId)),
     newSkus: skus.filter((books) => !view.skus.has(books.sku)),

@@ -8,13 +8,16 @@ import { millis, moment } from "./PgTime.ts";
 /** A moment that JSON carries in milliseconds. */
 const at = (column: string): string => moment(`row."${column}"`);
 
+/** A key that is absent where the column is null. */
+const unlessNull = (column: string): string => `case when ${column} is null then '{}' else jsonb_build_object('${column}', ${column}) end`;
+
 const HOLD = `jsonb_build_object('orderId', order_id, 'status', status, 'lines', lines, 'until', ${millis("until")}, 'reason', reason,
-  'reservedAt', ${millis("reserved_at")}, 'at', ${millis("changed_at")})`;
+  'reservedAt', ${millis("reserved_at")}, 'at', ${millis("changed_at")}) || ${unlessNull("asked")}`;
 
 const BOOKS = `jsonb_build_object('sku', sku, 'onHand', on_hand, 'held', held, 'committed', committed, 'shortage', shortage,
-  'at', ${millis("changed_at")})`;
+  'at', ${millis("changed_at")}) || ${unlessNull("elsewhere")}`;
 
-const BOOKS_ROW = `row(sku text, "onHand" bigint, held bigint, committed bigint, shortage bigint, at float8)`;
+const BOOKS_ROW = `row(sku text, "onHand" bigint, held bigint, committed bigint, shortage bigint, at float8, elsewhere jsonb)`;
 
 export const statements = (tables: string) => ({
   /** Locks the holds of some orders. An order never seen has no row: its insert is guarded by the primary key. */
@@ -34,7 +37,7 @@ select coalesce(jsonb_agg(hold), '[]') as value from (
   /** The adjustments among these ids that were carried out. They never change: nothing to lock. */
   readAdjustments: `
 select coalesce(jsonb_agg(jsonb_build_object('id', id, 'sku', sku, 'delta', delta, 'onHand', on_hand, 'shortage', shortage,
-  'at', ${millis("adjusted_at")})), '[]') as value
+  'at', ${millis("adjusted_at")}) || ${unlessNull("kind")} || ${unlessNull("warehouse")}), '[]') as value
 from ${tables}stock_adjustments where id = any($1::text[])`,
 
   /** Locks the books of some SKUs. */
@@ -42,6 +45,11 @@ from ${tables}stock_adjustments where id = any($1::text[])`,
 select coalesce(jsonb_agg(books), '[]') as value from (
   select ${BOOKS} as books from ${tables}stock_skus where sku = any($1::text[]) order by sku for update
 ) as locked`,
+
+  /** What some buyers have of some SKUs. Read under the locks of the SKUs' books: nothing of it changes meanwhile. */
+  readBuyers: `
+select coalesce(jsonb_agg(jsonb_build_object('sku', sku, 'buyer', buyer, 'units', units)), '[]') as value
+from ${tables}stock_buyers join unnest($1::text[], $2::text[]) as asked(sku, buyer) using (sku, buyer)`,
 
   /** Asked for after the locks, so that decisions are dated in their order. Whole milliseconds that have passed. */
   clock: `select to_jsonb(array[floor(extract(epoch from clock_timestamp()) * 1000)]) as value`,
@@ -53,16 +61,21 @@ select coalesce(jsonb_agg(books), '[]') as value from (
   write: `
 with input as (select $1::jsonb as value),
 new_adjustments as (
-  insert into ${tables}stock_adjustments (id, sku, delta, on_hand, shortage, adjusted_at)
-  select row.id, row.sku, row.delta, row."onHand", row.shortage, ${at("at")}
+  insert into ${tables}stock_adjustments (id, sku, delta, on_hand, shortage, adjusted_at, kind, warehouse)
+  select row.id, row.sku, row.delta, row."onHand", row.shortage, ${at("at")}, row.kind, row.warehouse
   from input, jsonb_to_recordset(value -> 'adjustments')
-    as row(id text, sku text, delta bigint, "onHand" bigint, shortage bigint, at float8)
+    as row(id text, sku text, delta bigint, "onHand" bigint, shortage bigint, at float8, kind text, warehouse text)
+),
+buyers as (
+  insert into ${tables}stock_buyers (sku, buyer, units)
+  select row.sku, row.buyer, row.units from input, jsonb_to_recordset(value -> 'buyers') as row(sku text, buyer text, units bigint)
+  on conflict (sku, buyer) do update set units = excluded.units
 ),
 new_holds as (
-  insert into ${tables}stock_holds (order_id, status, lines, until, reason, reserved_at, changed_at)
-  select row."orderId", row.status, row.lines, ${at("until")}, row.reason, ${at("reservedAt")}, ${at("at")}
+  insert into ${tables}stock_holds (order_id, status, lines, until, reason, reserved_at, changed_at, asked)
+  select row."orderId", row.status, row.lines, ${at("until")}, row.reason, ${at("reservedAt")}, ${at("at")}, row.asked
   from input, jsonb_to_recordset(value -> 'newHolds')
-    as row("orderId" text, status text, lines jsonb, until float8, reason text, "reservedAt" float8, at float8)
+    as row("orderId" text, status text, lines jsonb, until float8, reason text, "reservedAt" float8, at float8, asked jsonb)
 ),
 old_holds as (
   update ${tables}stock_holds set status = row.status, until = ${at("until")}, reason = row.reason, changed_at = ${at("at")}
@@ -70,12 +83,13 @@ old_holds as (
   where order_id = any(array(select hold ->> 'orderId' from jsonb_array_elements($1::jsonb -> 'oldHolds') as hold)) and order_id = row."orderId"
 ),
 new_skus as (
-  insert into ${tables}stock_skus (sku, on_hand, held, committed, shortage, changed_at)
-  select row.sku, row."onHand", row.held, row.committed, row.shortage, ${at("at")}
+  insert into ${tables}stock_skus (sku, on_hand, held, committed, shortage, changed_at, elsewhere)
+  select row.sku, row."onHand", row.held, row.committed, row.shortage, ${at("at")}, row.elsewhere
   from input, jsonb_to_recordset(value -> 'newSkus') as ${BOOKS_ROW}
 )
 update ${tables}stock_skus as s
-set on_hand = row."onHand", held = row.held, committed = row.committed, shortage = row.shortage, changed_at = ${at("at")}
+set on_hand = row."onHand", held = row.held, committed = row.committed, shortage = row.shortage, changed_at = ${at("at")},
+  elsewhere = row.elsewhere
 from input, jsonb_to_recordset(value -> 'oldSkus') as ${BOOKS_ROW}
 where s.sku = any(array(select books ->> 'sku' from jsonb_array_elements($1::jsonb -> 'oldSkus') as books)) and s.sku = row.sku`,
 

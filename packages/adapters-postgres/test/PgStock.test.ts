@@ -36,6 +36,12 @@ describe("PgStock on PGlite", () => {
     await expect(books(-1, 0, 0, 1)).rejects.toThrow("stock_skus_on_hand_check");
     await expect(books(3, -1, 0, 0)).rejects.toThrow("stock_skus_held_check");
     await books(3, 0, 4, 1);
+    const shelf = (held: number) => `[{"warehouse":"east","onHand":3,"held":${held},"committed":1,"shortage":0}]`;
+    const elsewhere = (held: number) =>
+      instance.query("update inventory.stock_skus set elsewhere = $1::jsonb where sku = 'check'", [shelf(held)]);
+    await elsewhere(2);
+    await expect(elsewhere(3)).rejects.toThrow("stock_skus_elsewhere_check");
+    await expect(elsewhere(-1)).rejects.toThrow("stock_skus_elsewhere_check");
   });
 
   test("refuses rows that cannot be read, without showing them", () =>

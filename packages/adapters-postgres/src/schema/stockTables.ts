@@ -1,6 +1,6 @@
-/** The tables of the stock ledger (`0002_stock`) as drizzle knows them. */
-import { StockLedger, type StockLine } from "@org/saga-core";
-import { bigint, jsonb, type PgSchema, text, timestamp } from "drizzle-orm/pg-core";
+/** The tables of the stock ledger (`0002_stock`, `0007_stock_engine`) as drizzle knows them. */
+import { StockLedger, type TakenLine } from "@org/saga-core";
+import { bigint, jsonb, type PgSchema, primaryKey, text, timestamp } from "drizzle-orm/pg-core";
 
 const AT = { withTimezone: true, mode: "date" } as const;
 
@@ -14,15 +14,17 @@ export const stockTables = (table: PgSchema["table"]) => ({
     committed: units("committed"),
     shortage: units("shortage"),
     changedAt: timestamp("changed_at", AT).notNull(),
+    elsewhere: jsonb("elsewhere").$type<ReadonlyArray<StockLedger.Shelf>>(),
   }),
   stockHolds: table("stock_holds", {
     orderId: text("order_id").primaryKey(),
     status: text("status", { enum: StockLedger.HoldStatus.literals }).notNull(),
-    lines: jsonb("lines").$type<ReadonlyArray<StockLine>>().notNull(),
+    lines: jsonb("lines").$type<ReadonlyArray<TakenLine>>().notNull(),
     until: timestamp("until", AT).notNull(),
     reason: text("reason", { enum: StockLedger.ReturnReason.literals }),
     reservedAt: timestamp("reserved_at", AT).notNull(),
     changedAt: timestamp("changed_at", AT).notNull(),
+    asked: jsonb("asked").$type<StockLedger.Asked>(),
   }),
   stockAdjustments: table("stock_adjustments", {
     id: text("id").primaryKey(),
@@ -31,5 +33,10 @@ export const stockTables = (table: PgSchema["table"]) => ({
     onHand: units("on_hand"),
     shortage: units("shortage"),
     adjustedAt: timestamp("adjusted_at", AT).notNull(),
+    kind: text("kind", { enum: ["receive", "return"] }),
+    warehouse: text("warehouse"),
   }),
+  stockBuyers: table("stock_buyers", { sku: text("sku").notNull(), buyer: text("buyer").notNull(), units: units("units") }, (columns) => [
+    primaryKey({ columns: [columns.sku, columns.buyer] }),
+  ]),
 });
