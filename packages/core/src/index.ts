@@ -76,6 +76,7 @@ export * as Responder from "./flow/Responder.ts";
 export * as Retention from "./flow/Retention.ts";
 export * as SagaInstance from "./flow/SagaInstance.ts";
 export * as SagaRunner from "./flow/SagaRunner.ts";
+export * as SoldOut from "./flow/SoldOut.ts";
 export * as StoredConsumer from "./flow/StoredConsumer.ts";
 export * as StockMailbox from "./flow/StockMailbox.ts";
 export * as TimerPump from "./flow/TimerPump.ts";
