@@ -9,10 +9,12 @@ import * as Guide from "./docs/ownTables.ts";
 export type Ports = PgStores.PgStores | PgClient.PgClient;
 export type Execute = <A>(example: Effect.Effect<A, unknown, Ports | Scope.Scope>) => Promise<A>;
 
-/** The user's own migrations; thirteen is a rule of theirs. */
-export const DDL = `
-create table postings (account text not null, amount integer not null constraint postings_thirteen check (amount <> 13), balance integer not null);
-create table vouchers (code text primary key, worth integer not null)`;
+/** The schema that the guide's tables are in, and the user's own migrations, which make them. */
+export const SCHEMA = "bank";
+export const MIGRATIONS = new URL("./docs/migrations/", import.meta.url);
+
+/** A rule of the user's. */
+export const THIRTEEN = `alter table ${SCHEMA}.postings add constraint postings_thirteen check (amount <> 13)`;
 
 const POOL_ONLY = { name: "node-postgres", run: Guide.byNodePostgres };
 
@@ -28,8 +30,8 @@ export const run = (kind: PgDriver.PgDriver["kind"], execute: Execute): void => 
       Effect.flatMap(PgClient.PgClient, (client) =>
         Effect.forEach(
           [
-            "delete from postings",
-            "delete from vouchers",
+            `delete from ${client.tables}postings`,
+            `delete from ${client.tables}vouchers`,
             `delete from ${client.tables}documents`,
             `delete from ${client.tables}idempotency_keys`,
           ],
@@ -137,7 +139,7 @@ export const run = (kind: PgDriver.PgDriver["kind"], execute: Execute): void => 
       execute(
         Effect.gen(function* () {
           const caughtInside = PgDrizzle.use("Test.caught", async (db) => {
-            await db.execute(sql`insert into postings values ('thirteen', 13, 13)`).catch(() => undefined);
+            await db.execute(sql`insert into bank.postings values ('thirteen', 13, 13)`).catch(() => undefined);
           });
           expect(yield* Effect.flip(commit(Effect.andThen(add("a", 1), caughtInside)))).toMatchObject({ reason: "Refused" });
           expect(yield* Effect.flip(commit(Effect.andThen(caughtInside, add("a", 1))))).toMatchObject({ reason: "Refused" });
@@ -187,7 +189,7 @@ const postings = Effect.map(
   Effect.flatMap(PgClient.PgClient, (client) =>
     client.query<{ readonly line: string }>(
       "Test.postings",
-      `select account || ' ' || amount || ' = ' || balance as line from postings order by account collate "C", amount`,
+      `select account || ' ' || amount || ' = ' || balance as line from ${SCHEMA}.postings order by account collate "C", amount`,
     ),
   ),
   ({ rows }) => rows.map(({ line }) => line),

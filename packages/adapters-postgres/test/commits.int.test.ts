@@ -49,13 +49,14 @@ describe.runIf(server !== null)("under load, with COMMITs cut at random", () => 
 
   beforeAll(async () => {
     database = await Database.create(server ?? "");
-    await Database.administer(database.url, OwnTables.DDL);
     proxy = await CommitProxy.start(database.url, cut);
     lettingGo = setInterval(() => proxy.letGo(random() < 0.5 ? "deliver" : "drop"), LET_GO_EVERY_MS);
-    runtime = ManagedRuntime.make(PgStores.layer({ url: proxy.url, schema: "cut", poolSize: 8, settleTimeout: "60 seconds" }));
+    const options = { url: proxy.url, schema: OwnTables.SCHEMA, migrations: [OwnTables.MIGRATIONS] };
+    runtime = ManagedRuntime.make(PgStores.layer({ ...options, poolSize: 8, settleTimeout: "60 seconds" }));
     await runtime.context();
+    await Database.administer(database.url, OwnTables.THIRTEEN);
   });
-  beforeEach(() => Database.administer(database.url, "delete from postings; delete from cut.documents"));
+  beforeEach(() => Database.administer(database.url, "delete from bank.postings; delete from bank.documents"));
   afterAll(async () => {
     await runtime.dispose();
     clearInterval(lettingGo);
@@ -83,10 +84,10 @@ describe.runIf(server !== null)("under load, with COMMITs cut at random", () => 
   }> => {
     const client = new pg.Client({ connectionString: database.url });
     await client.connect();
-    const { rows } = await client.query<{ account: string; amount: number }>("select account, amount from postings");
+    const { rows } = await client.query<{ account: string; amount: number }>("select account, amount from bank.postings");
     const { rows: unbalanced } = await client.query(
-      `select from (select account, sum(amount) as sum from postings group by account) p
-       full join cut.documents d on d.id = p.account where p.sum is distinct from (d.state)::bigint`,
+      `select from (select account, sum(amount) as sum from bank.postings group by account) p
+       full join bank.documents d on d.id = p.account where p.sum is distinct from (d.state)::bigint`,
     );
     await client.end();
     return {

@@ -15,9 +15,10 @@ describe.runIf(server !== null)("own tables on a server", () => {
 
   beforeAll(async () => {
     database = await Database.create(server ?? "");
-    await Database.administer(database.url, OwnTables.DDL);
-    runtime = ManagedRuntime.make(PgStores.layer({ url: database.url, schema: "own", poolSize: 3 }));
+    const options = { url: database.url, schema: OwnTables.SCHEMA, migrations: [OwnTables.MIGRATIONS] };
+    runtime = ManagedRuntime.make(PgStores.layer({ ...options, poolSize: 3 }));
     await runtime.context();
+    await Database.administer(database.url, OwnTables.THIRTEEN);
   });
   afterAll(async () => {
     await runtime.dispose();
@@ -35,7 +36,7 @@ describe.runIf(server !== null)("own tables on a server", () => {
       const late = client.use("Test.next", async (next) => {
         expect(next._tag).toBe("Pool");
         expect(() => native.client).not.toThrow();
-        await expect((async () => native.client.query("insert into postings values ('late', 1, 1)"))()).rejects.toThrow(/has ended/);
+        await expect((async () => native.client.query("insert into bank.postings values ('late', 1, 1)"))()).rejects.toThrow(/has ended/);
         if (next._tag === "Pool") expect(() => next.client.release()).toThrow(/released with it/);
       });
       yield* unit.commit(late);

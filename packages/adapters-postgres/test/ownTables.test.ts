@@ -7,11 +7,11 @@ import * as Embedded from "./Embedded.ts";
 import * as OwnTables from "./OwnTables.ts";
 
 const embedded = await Embedded.start();
-const runtime = ManagedRuntime.make(PgStores.layerPglite(embedded.instance, "own"));
+const runtime = ManagedRuntime.make(PgStores.layerPglite(embedded.instance, OwnTables.SCHEMA, "", [OwnTables.MIGRATIONS]));
 
 beforeAll(async () => {
   await runtime.context();
-  await embedded.instance.exec(OwnTables.DDL);
+  await embedded.instance.exec(OwnTables.THIRTEEN);
 });
 afterAll(async () => {
   await runtime.dispose();
@@ -31,5 +31,6 @@ describe("the guide", () => {
     const shown = [...guide.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code]) => code);
     expect(regions.map(([, name]) => name)).toEqual(["aggregate", "drizzle", "plain", "native", "mailbox", "alone"]);
     expect(shown).toEqual(regions.map(([, , code]) => code));
+    expect(guide).toContain(`-- app/migrations/0001_bank.up.sql\n${read("./docs/migrations/0001_bank.up.sql")}`);
   });
 });

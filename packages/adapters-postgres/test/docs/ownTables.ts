@@ -1,7 +1,7 @@
 import { Effect, Result, Schema } from "effect";
 import { Aggregate, CommandHandler, type Decider, DocumentAggregate, Mailbox } from "@org/saga-core";
 import { PgClient, PgDrizzle } from "@org/saga-postgres";
-import { integer, pgTable, text } from "drizzle-orm/pg-core";
+import { integer, pgSchema, text } from "drizzle-orm/pg-core";
 
 // #region aggregate
 // An account whose balance never falls below zero. A pure decision: it knows no database.
@@ -28,8 +28,9 @@ const accounts = DocumentAggregate.make({
 // #endregion
 
 // #region drizzle
-// A table of your own, made by your own migrations.
-export const postings = pgTable("postings", {
+// A table of your own, in the schema of your service; with a table prefix, the prefix belongs to its name.
+const bank = pgSchema("bank");
+export const postings = bank.table("postings", {
   account: text("account").notNull(),
   amount: integer("amount").notNull(),
   balance: integer("balance").notNull(),
@@ -51,7 +52,7 @@ export const bySql = CommandHandler.runBatch(accounts, {
     Effect.flatMap(PgClient.PgClient, (client) =>
       client.within(
         "Postings.project",
-        "insert into postings (account, amount, balance) select * from unnest($1::text[], $2::int[], $3::int[])",
+        `insert into ${client.tables}postings (account, amount, balance) select * from unnest($1::text[], $2::int[], $3::int[])`,
         [
           accepted.map(({ key }) => key),
           accepted.map(({ before, after }) => after.state - before.state),
@@ -68,8 +69,9 @@ export const byNodePostgres = CommandHandler.runBatch(accounts, {
     Effect.flatMap(PgClient.PgClient, (client) =>
       client.use("Postings.project", async (native) => {
         if (native._tag !== "Pool") throw new Error("this service runs on a server");
+        const text = `insert into ${client.tables}postings values ($1, $2, $3)`;
         for (const { key, before, after } of accepted) {
-          await native.client.query("insert into postings values ($1, $2, $3)", [key, after.state - before.state, after.state]);
+          await native.client.query(text, [key, after.state - before.state, after.state]);
         }
       }),
     ),
@@ -87,7 +89,7 @@ export const mailboxOf = (run: typeof byDrizzle) => Mailbox.make({ name: "accoun
 
 // #region alone
 // A voucher's worth is in a table of yours: the decision has to ask the database.
-export const vouchers = pgTable("vouchers", { code: text("code").primaryKey(), worth: integer("worth").notNull() });
+export const vouchers = bank.table("vouchers", { code: text("code").primaryKey(), worth: integer("worth").notNull() });
 
 type Redeem = { readonly code: string };
 
@@ -98,7 +100,7 @@ export const redeemAlone = CommandHandler.runAlone(accounts, (state, input: Aggr
     const client = yield* PgClient.PgClient;
     const { rows } = yield* client.within<{ readonly worth: number }>(
       "Vouchers.redeem",
-      "delete from vouchers where code = $1 returning worth",
+      `delete from ${client.tables}vouchers where code = $1 returning worth`,
       [input.command.code],
     );
     const [voucher] = rows;

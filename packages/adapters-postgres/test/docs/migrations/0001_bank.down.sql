@@ -1,0 +1,2 @@
+drop table :"schema".vouchers;
+drop table :"schema".postings;
