@@ -1,9 +1,10 @@
 /**
- * Connections to Redis for optimistic transactions (WATCH … MULTI/EXEC).
- *
- * A session has a connection of its own, used by one fiber at a time, and never reconnected by the driver: ioredis would
- * reconnect between WATCH and EXEC by itself and commit without the watch. Whatever goes wrong, and any interruption, drops
+ * Connections to Redis, never reconnected by the driver: ioredis would reconnect between WATCH and EXEC by itself and commit
+ * without the watch, and nobody would hear that the server behind the connection is another one. Whatever goes wrong drops
  * the connection; the next user gets a new one, after the same checks.
+ *
+ * - A session is for optimistic transactions (WATCH … MULTI/EXEC): used by one fiber at a time, dropped by any interruption.
+ * - A wire is for single commands: many fibers share it, and what they send in one turn goes out together.
  */
 import { Context, Duration, Effect, Exit, Layer, Redacted, Schedule, type Scope, Semaphore } from "effect";
 import { Redis } from "ioredis";
@@ -32,12 +33,25 @@ export interface Session {
   ) => Effect.Effect<A, RedisError, R>;
 }
 
+export interface Wire {
+  /** The connection, if there is one; it is always the same while nothing went wrong. */
+  readonly current: () => Redis | null;
+  /** The connection, or a new one. */
+  readonly connect: (operation: string) => Effect.Effect<Redis, RedisError>;
+  /** Gives this connection up, if it is the current one. */
+  readonly drop: (redis: Redis) => Effect.Effect<void>;
+  /** One answer of the server. `Unavailable` while reading and `Unknown` while writing: give the connection up. */
+  readonly ask: <A>(operation: string, mode: "reading" | "writing", run: () => Promise<A>) => Effect.Effect<A, RedisError>;
+}
+
 export class RedisClient extends Context.Service<
   RedisClient,
   {
     readonly prefix: string;
     /** A session; its connection is closed with the scope. */
     readonly session: Effect.Effect<Session, never, Scope.Scope>;
+    /** A wire; its connection is closed with the scope. */
+    readonly wire: Effect.Effect<Wire, never, Scope.Scope>;
   }
 >()("@org/saga-redis/RedisClient") {}
 
@@ -57,7 +71,7 @@ export const layer: Layer.Layer<RedisClient, RedisError, RedisConfig> = Layer.ef
       Effect.tapError((error) => (error.isRetryable ? Effect.logInfo(`waiting for Redis: ${error.message}`) : Effect.void)),
       Effect.retry({ while: (error) => error.isRetryable, schedule: Schedule.spaced(Duration.millis(BOOT_RETRY_MS)) }),
     );
-    return { prefix: config.prefix, session };
+    return { prefix: config.prefix, session, wire: makeWire(config) };
   }),
 );
 
@@ -76,17 +90,8 @@ const makeSession = (config: RedisConfig["Service"]): Effect.Effect<Session, nev
       yield* drop;
       const redis = open(config);
       current = redis;
-      // A refused password closes the connection: the reply itself is only heard as an event.
-      let heard: unknown;
-      redis.on("error", (error) => {
-        heard ??= error;
-      });
-      yield* command(config, operation, false, () => redis.connect().catch((cause: unknown) => Promise.reject(heard ?? cause)));
-      const info = yield* command(config, operation, false, () => redis.info("memory"));
-      const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
-      if (policy === "noeviction") return redis;
-      const message = `maxmemory-policy must be noeviction, this server has ${policy ?? "none that can be read"}`;
-      return yield* new RedisError({ reason: "Misconfigured", operation, message });
+      yield* checked(config, operation, redis);
+      return redis;
     });
 
     return {
@@ -98,6 +103,82 @@ const makeSession = (config: RedisConfig["Service"]): Effect.Effect<Session, nev
         ),
     };
   });
+
+const makeWire = (config: RedisConfig["Service"]): Effect.Effect<Wire, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const mutex = yield* Semaphore.make(1);
+    let current: Redis | null = null;
+    const ready = (): Redis | null => (current?.status === "ready" ? current : null);
+    yield* Effect.addFinalizer(() => Effect.sync(() => current?.disconnect()));
+
+    const connect = Effect.fnUntraced(function* (operation: string): Effect.fn.Return<Redis, RedisError> {
+      const known = ready();
+      if (known !== null) return known;
+      const redis = open(config);
+      yield* Effect.onError(checked(config, operation, redis), () => Effect.sync(() => redis.disconnect()));
+      current?.disconnect();
+      current = redis;
+      return redis;
+    });
+
+    return {
+      current: ready,
+      connect: (operation) => mutex.withPermit(connect(operation)),
+      drop: (redis) =>
+        Effect.sync(() => {
+          redis.disconnect();
+          if (current === redis) current = null;
+        }),
+      ask: (operation, mode, run) => answered(config, operation, mode === "writing", run),
+    };
+  });
+
+/** One timer and no fiber: this is done for each batch. */
+const answered = <A>(
+  config: RedisConfig["Service"],
+  operation: string,
+  writing: boolean,
+  run: () => Promise<A>,
+): Effect.Effect<A, RedisError> =>
+  Effect.callback<A, RedisError>((resume) => {
+    const timer = setTimeout(() => resume(Effect.fail(late(config, operation, writing))), config.commandTimeoutMillis);
+    run().then(
+      (value) => {
+        clearTimeout(timer);
+        resume(Effect.succeed(value));
+      },
+      (cause: unknown) => {
+        clearTimeout(timer);
+        resume(Effect.fail(classify(cause, operation, writing)));
+      },
+    );
+  });
+
+const late = (config: RedisConfig["Service"], operation: string, writing: boolean): RedisError =>
+  new RedisError({
+    reason: writing ? "Unknown" : "Unavailable",
+    operation,
+    message: `no answer within ${config.commandTimeoutMillis} ms`,
+  });
+
+/** Connects, and refuses a server that evicts. */
+const checked = Effect.fnUntraced(function* (
+  config: RedisConfig["Service"],
+  operation: string,
+  redis: Redis,
+): Effect.fn.Return<void, RedisError> {
+  // A refused password closes the connection: the reply itself is only heard as an event.
+  let heard: unknown;
+  redis.on("error", (error) => {
+    heard ??= error;
+  });
+  yield* command(config, operation, false, () => redis.connect().catch((cause: unknown) => Promise.reject(heard ?? cause)));
+  const info = yield* command(config, operation, false, () => redis.info("memory"));
+  const policy = /^maxmemory_policy:(\S+)/m.exec(info)?.[1];
+  if (policy === "noeviction") return;
+  const message = `maxmemory-policy must be noeviction, this server has ${policy ?? "none that can be read"}`;
+  return yield* new RedisError({ reason: "Misconfigured", operation, message });
+});
 
 const open = (config: RedisConfig["Service"]): Redis =>
   new Redis(Redacted.value(config.url), {
@@ -132,14 +213,7 @@ const command = <A>(
   Effect.tryPromise({ try: run, catch: (cause) => classify(cause, operation, writing) }).pipe(
     Effect.timeoutOrElse({
       duration: Duration.millis(config.commandTimeoutMillis),
-      orElse: () =>
-        Effect.fail(
-          new RedisError({
-            reason: writing ? "Unknown" : "Unavailable",
-            operation,
-            message: `no answer within ${config.commandTimeoutMillis} ms`,
-          }),
-        ),
+      orElse: () => Effect.fail(late(config, operation, writing)),
     }),
   );
 

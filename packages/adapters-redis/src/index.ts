@@ -6,4 +6,5 @@ export * as RedisClient from "./RedisClient.ts";
 export * as RedisConfig from "./RedisConfig.ts";
 export * as RedisError from "./RedisError.ts";
 export * as RedisStock from "./RedisStock.ts";
+export * as RedisStockLog from "./RedisStockLog.ts";
 export * as RedisLock from "./RedisLock.ts";

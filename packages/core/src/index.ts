@@ -30,6 +30,7 @@ export type {
   StockRejection,
   StockUnits,
 } from "./domain/stock/StockCommand.ts";
+export * as StockFold from "./domain/stock/StockFold.ts";
 export * as StockLedger from "./domain/stock/StockLedger.ts";
 export { DEFAULT_WAREHOUSE, TakenLine, Warehouse } from "./domain/stock/Warehouse.ts";
 

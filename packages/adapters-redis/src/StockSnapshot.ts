@@ -1,0 +1,84 @@
+/**
+ * Snapshots of a shard's log: what a newcomer reads, and what Redis holds, stays within a few times the state.
+ *
+ * A snapshot is a list of pages under a name of its own, and an entry of the log that names it and the place it stands for.
+ * Any process may write one, whenever entries have become as long as the state is: each unit written costs about one more.
+ * What counts is the last one that the log names. Killed anywhere in between, nothing is lost:
+ * ```
+ * pages, with a TTL ─ (the TTL takes them) ─ PERSIST ─ the entry ─ (both are good) ─ UNLINK what it replaces, XTRIM
+ * ```
+ * Pages are written while the shard goes on: `StockReplica.pagesOf` says why that is right.
+ */
+import { Effect, type Scope } from "effect";
+import type { Wire } from "./RedisClient.ts";
+import type { RedisError } from "./RedisError.ts";
+import * as StockEntry from "./StockEntry.ts";
+import * as StockShard from "./StockShard.ts";
+import * as StockStream from "./StockStream.ts";
+
+/** Entries since the last snapshot may become so long, in characters: a newcomer reads them in well under a second. */
+export const AFTER = 4_000_000;
+
+/** Lost races of the one entry, against batches of other processes; then the snapshot is given up. */
+const LOSSES_MAX = 100;
+
+export interface Process {
+  readonly wire: Wire;
+  readonly scope: Scope.Scope;
+  readonly nextId: () => string;
+  readonly snapshotAfter: number;
+}
+
+/** Begins one beside whatever goes on, if it is time for one. */
+export const whenDue = (process: Process, shard: StockShard.Shard, ready: StockShard.Ready): Effect.Effect<void> => {
+  if (ready.replica.tail < Math.max(process.snapshotAfter, ready.replica.size) || shard.isSnapshotting) return Effect.void;
+  shard.isSnapshotting = true;
+  return take(process, shard, ready).pipe(
+    Effect.catch((error) => Effect.logDebug(`a snapshot was given up: ${error.message}`)),
+    Effect.ensuring(Effect.sync(() => void (shard.isSnapshotting = false))),
+    Effect.forkIn(process.scope),
+    Effect.asVoid,
+  );
+};
+
+const take = Effect.fnUntraced(function* (
+  process: Process,
+  shard: StockShard.Shard,
+  { replica, line }: StockShard.Ready,
+): Effect.fn.Return<void, RedisError> {
+  const { generation, n, id, tail } = replica;
+  const name = process.nextId();
+  const size = yield* StockStream.draft(line, name, replica.fold, replica.fold.last);
+  // Another process was faster: its tail is new.
+  if (replica.tail < tail || !(yield* StockStream.keep(line, name))) return;
+  if (!(yield* shard.mutex.withPermit(record(process, shard, { replica, line }, [name, `${generation}-${n}`, id])))) {
+    return yield* StockStream.trim(line, [name], "0-0");
+  }
+  const replaced = [...replica.snapshots].filter((other) => other !== name);
+  replica.snapshots.clear();
+  const since = replica.tail - tail;
+  replica.replaced(name, size);
+  replica.tail = since;
+  yield* StockStream.trim(line, replaced, `${generation}-${n}`);
+});
+
+/** Appends the entry that names the snapshot. */
+const record = Effect.fnUntraced(function* (
+  process: Process,
+  shard: StockShard.Shard,
+  ready: StockShard.Ready,
+  [name, place, last]: readonly [name: string, place: string, last: string],
+): Effect.fn.Return<boolean, RedisError> {
+  const { replica, line } = ready;
+  for (let losses = 0; losses < LOSSES_MAX && shard.replica === replica; losses++) {
+    const id = process.nextId();
+    const text = StockEntry.encodeSnapshot(replica.link(id, replica.fold.last), name, place, last);
+    const appended = yield* StockStream.append(line, `${replica.generation}-${replica.n + 1}`, text);
+    if (appended === "Appended") {
+      replica.appended(id, text);
+      return true;
+    }
+    if (appended === "Gone" || (yield* StockShard.catchUp(shard, ready)) === "Lost") return false;
+  }
+  return false;
+});
