@@ -31,6 +31,7 @@ export type {
   StockUnits,
 } from "./domain/stock/StockCommand.ts";
 export * as StockFold from "./domain/stock/StockFold.ts";
+export * as StockJournal from "./domain/stock/StockJournal.ts";
 export * as StockLedger from "./domain/stock/StockLedger.ts";
 export { DEFAULT_WAREHOUSE, TakenLine, Warehouse } from "./domain/stock/Warehouse.ts";
 
@@ -51,6 +52,7 @@ export * from "./ports/MessageBus.ts";
 export * from "./ports/OrderStore.ts";
 export * from "./ports/Outbox.ts";
 export * from "./ports/SagaStore.ts";
+export * from "./ports/StockBooks.ts";
 export * from "./ports/StockLog.ts";
 export * from "./ports/StockReservation.ts";
 export * from "./ports/StoreError.ts";
@@ -64,6 +66,7 @@ export * as CommandHandler from "./flow/CommandHandler.ts";
 export * as DirectSaga from "./flow/DirectSaga.ts";
 export * as DocumentAggregate from "./flow/DocumentAggregate.ts";
 export * as HoldSweeper from "./flow/HoldSweeper.ts";
+export * as HybridStock from "./flow/HybridStock.ts";
 export * as IdempotentRequest from "./flow/IdempotentRequest.ts";
 export * as Lease from "./flow/Lease.ts";
 export * as InboxPuller from "./flow/InboxPuller.ts";
@@ -97,6 +100,7 @@ export * as MemoryOrderStore from "./memory/MemoryOrderStore.ts";
 export * as MemoryOutbox from "./memory/MemoryOutbox.ts";
 export * as MemorySagaStore from "./memory/MemorySagaStore.ts";
 export * as MemoryStock from "./memory/MemoryStock.ts";
+export * as MemoryStockBooks from "./memory/MemoryStockBooks.ts";
 export * as MemoryStores from "./memory/MemoryStores.ts";
 export * as MemoryTimers from "./memory/MemoryTimers.ts";
 export * as MemoryUnitOfWork from "./memory/MemoryUnitOfWork.ts";

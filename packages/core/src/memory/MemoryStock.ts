@@ -24,11 +24,22 @@ export class Stock implements StockLedger.StockView {
   #last: Timestamp = 0;
 
   execute(commands: ReadonlyArray<StockCommand>, clock: Timestamp): ReadonlyArray<StockLedger.Answer> {
+    const { answers, writes } = StockLedger.decideBatch(this.part(commands), commands, this.at(clock));
+    this.apply(writes);
+    return answers;
+  }
+
+  /** What is decided now is dated so: never before what was decided last. */
+  at(clock: Timestamp): Timestamp {
     this.#last = Math.max(this.#last, clock);
-    const view = StockLedger.part(this, commands, (sku) =>
-      [...this.live.values()].filter((hold) => hold.lines.some((line) => line.sku === sku)),
-    );
-    const { answers, writes } = StockLedger.decideBatch(view, commands, this.#last);
+    return this.#last;
+  }
+
+  part(commands: ReadonlyArray<StockCommand>): StockLedger.StockView {
+    return StockLedger.part(this, commands, (sku) => [...this.live.values()].filter((hold) => hold.lines.some((line) => line.sku === sku)));
+  }
+
+  apply(writes: StockLedger.StockWrites): void {
     for (const books of writes.skus) this.skus.set(books.sku, books);
     for (const adjustment of writes.adjustments) this.adjustments.set(adjustment.id, adjustment);
     for (const units of writes.buyers) this.buyers.set(StockLedger.buyerKey(units.sku, units.buyer), units);
@@ -37,7 +48,6 @@ export class Stock implements StockLedger.StockView {
       if (hold.status === "held") this.live.set(hold.orderId, hold);
       else this.live.delete(hold.orderId);
     }
-    return answers;
   }
 
   expired(clock: Timestamp, max: number): ReadonlyArray<OrderId> {
@@ -59,7 +69,8 @@ export const layerOf = (stock: Stock): Layer.Layer<StockReservation> => Layer.su
 /** A ledger of its own. */
 export const layer: Layer.Layer<StockReservation> = Layer.effect(StockReservation, Effect.map(make, serviceOf));
 
-function serviceOf(stock: Stock): StockReservation["Service"] {
+/** The port on top of a ledger. */
+export function serviceOf(stock: Stock): StockReservation["Service"] {
   const balances = (skus: Iterable<Sku>): ReadonlyArray<StockBalance> =>
     [...skus].flatMap((sku) => {
       const books = stock.skus.get(sku);

@@ -1,0 +1,189 @@
+/**
+ * Who serves, as one process sees it, and how it asks the log.
+ *
+ * ```
+ *            the log answers for a while: change(generation + 1, server), open the log with the ledger's state
+ *   ledger ─────────────────────────────────────────────────────────────────────────▶ log ──┐ another server, or the log
+ *      ▲                                                                               │ ▲  │ is no more: the same again,
+ *      └───────────────────── it fails some times in a row: change(generation + 1) ────┘ └──┘ generation + 1
+ * ```
+ * 1. What this process believes may be old. Nothing durable rests on it: `StockBooks` compares the generation in every write.
+ * 2. The server behind the connection is compared before an answer of the log is asked for, and after it was given. One that
+ *    restarted, failed over or was restored is another one, whatever its data say.
+ * 3. To begin anew from the ledger is always right: it forgets what only the log knew, and never what the ledger keeps.
+ * 4. Whoever wins the compare-and-set opens the log. The others wait for it, and after `OPENING_MS` begin another one.
+ */
+import { Clock, Duration, Effect, Metric, Semaphore } from "effect";
+import { StockBooks, type StockServing } from "../ports/StockBooks.ts";
+import { type LogServer, StockLog } from "../ports/StockLog.ts";
+import { StoreError } from "../ports/StoreError.ts";
+
+/** The books of one shard hold all SKUs. */
+export const SHARD = 0;
+
+export interface Shard {
+  /** Who serves, as far as is known here. */
+  readonly serving: Effect.Effect<StockServing, StoreError>;
+  /** Asks the books who serves. */
+  readonly refresh: Effect.Effect<StockServing, StoreError>;
+  /**
+   * An answer of the log that serves. Null: it does not any more, or does not answer; whatever is due was done about it, and who
+   * serves has to be asked again.
+   */
+  readonly ask: <A>(serving: StockServing, question: Effect.Effect<A | "Ended", StoreError>) => Effect.Effect<A | null, StoreError>;
+  /** Ends `from`, if it still serves, and begins anew from the ledger: on the log if it answers, else without it. */
+  readonly renew: (from: StockServing, why: string) => Effect.Effect<void, StoreError>;
+  /** Looks whether the log answers, and lets it serve when it has for long enough. While the ledger serves. */
+  readonly probe: (from: StockServing) => Effect.Effect<void, StoreError>;
+}
+
+/** Failures in a row after which the ledger serves: one or two are a connection that was lost. */
+export const FAILURES_MAX = 3;
+
+/** An answer of the log takes a millisecond; a server that is silent for so long is away. */
+export const ASK_TIMEOUT_MS = 500;
+
+/** Before a failed question is asked again, in milliseconds: time to connect. */
+const AGAIN_MS = 20;
+
+/** How long others wait for the one who opens the log, in milliseconds: a million holds take a few seconds. */
+export const OPENING_MS = 5_000;
+const OPENING_LOOK_MS = 20;
+const OPEN_TIMEOUT_MS = 30_000;
+
+/** How long a log has to answer before it serves again, in milliseconds; doubled when it fails again soon after. */
+export const RETURN_MS = 2_000;
+export const RETURN_MAX_MS = 60_000;
+
+/** A log that served for so long, in milliseconds, was well. */
+const WELL_MS = 60_000;
+
+const begun = Metric.counter("saga_stock_generations_total", {
+  description: "Generations that this process began",
+  incremental: true,
+});
+const failures = Metric.counter("saga_stock_log_failures_total", {
+  description: "Questions that the log did not answer",
+  incremental: true,
+});
+
+interface State {
+  known: { readonly serving: StockServing; readonly since: number } | null;
+  /** The generation whose log is known to be open. */
+  opened: number;
+  failed: number;
+  /** While the ledger serves: since when the log answers. */
+  answersSince: number | null;
+  returnAfter: number;
+}
+
+export const make: Effect.Effect<Shard, never, StockBooks | StockLog> = Effect.gen(function* () {
+  const books = yield* StockBooks;
+  const log = yield* StockLog;
+  const one = yield* Semaphore.make(1);
+  const state: State = { known: null, opened: 0, failed: 0, answersSince: null, returnAfter: 0 };
+
+  const learn = (serving: StockServing): Effect.Effect<StockServing> =>
+    Effect.map(Clock.currentTimeMillis, (now) => {
+      const before = state.known;
+      if (before !== null && before.serving.generation >= serving.generation) return before.serving;
+      state.known = { serving, since: now };
+      state.failed = 0;
+      state.answersSince = null;
+      if (before !== null && before.serving.server !== null && serving.server === null) {
+        const wasWell = now - before.since >= WELL_MS;
+        state.returnAfter = wasWell ? RETURN_MS : Math.min(RETURN_MAX_MS, Math.max(RETURN_MS, state.returnAfter * 2));
+      }
+      return serving;
+    });
+
+  const refresh = Effect.flatMap(books.serving, learn);
+  const serving = Effect.suspend(() => (state.known === null ? refresh : Effect.succeed(state.known.serving)));
+  const isOver = (from: StockServing) => Effect.map(refresh, ({ generation }) => generation !== from.generation);
+
+  /** Without the log. */
+  const fallBack = Effect.fnUntraced(function* (from: StockServing, why: string): Effect.fn.Return<void, StoreError> {
+    const won = yield* books.change(from.generation, null);
+    if (won === null) return yield* Effect.asVoid(refresh);
+    yield* learn(won.serving);
+    yield* Metric.update(begun, 1);
+    yield* Effect.logWarning(`the ledger serves the stock, generation ${won.serving.generation}: ${why}`);
+  });
+
+  const begin = Effect.fnUntraced(function* (from: StockServing, server: LogServer, why: string): Effect.fn.Return<void, StoreError> {
+    const won = yield* books.change(from.generation, server);
+    if (won === null) return yield* Effect.asVoid(refresh);
+    const { generation } = won.serving;
+    yield* learn(won.serving);
+    const opened = yield* Effect.result(timed(log.open(SHARD, generation, won.view), OPEN_TIMEOUT_MS));
+    if (opened._tag === "Failure") return yield* fallBack(won.serving, opened.failure.message);
+    if (opened.success === "Ended") return yield* fallBack(won.serving, "the log has a later generation");
+    state.opened = generation;
+    yield* Metric.update(begun, 1);
+    yield* Effect.logInfo(`a log serves the stock, generation ${generation}: ${why}`);
+  });
+
+  const renewed = Effect.fnUntraced(function* (from: StockServing, why: string): Effect.fn.Return<void, StoreError> {
+    if (yield* isOver(from)) return;
+    const server = yield* Effect.result(timed(log.server, ASK_TIMEOUT_MS));
+    return yield* server._tag === "Failure" ? fallBack(from, server.failure.message) : begin(from, server.success, why);
+  });
+  const renew: Shard["renew"] = (from, why) => one.withPermits(1)(renewed(from, why));
+
+  const failed = Effect.fnUntraced(function* (from: StockServing, error: StoreError): Effect.fn.Return<null, StoreError> {
+    yield* Metric.update(failures, 1);
+    state.failed += 1;
+    if (state.failed < FAILURES_MAX) yield* Effect.sleep(Duration.millis(AGAIN_MS));
+    else yield* one.withPermits(1)(fallBack(from, error.message));
+    return null;
+  });
+
+  const ended = Effect.fnUntraced(function* (from: StockServing): Effect.fn.Return<null, StoreError> {
+    const since = state.known?.since ?? 0;
+    const isOpening = state.opened !== from.generation && (yield* Clock.currentTimeMillis) - since < OPENING_MS;
+    if (!isOpening) yield* renew(from, "its log is no more");
+    else if (!(yield* isOver(from))) yield* Effect.sleep(Duration.millis(OPENING_LOOK_MS));
+    return null;
+  });
+
+  const ask: Shard["ask"] = Effect.fnUntraced(function* (from, question) {
+    const isSame = Effect.map(log.server, (server) => from.server !== null && sameServer(server, from.server));
+    const asked = Effect.gen(function* () {
+      if (!(yield* isSame)) return { _tag: "Other" } as const;
+      const answer = yield* question;
+      return (yield* isSame) ? ({ _tag: "Answer", answer } as const) : ({ _tag: "Other" } as const);
+    });
+    const result = yield* Effect.result(timed(asked, ASK_TIMEOUT_MS));
+    if (result._tag === "Failure") return yield* failed(from, result.failure);
+    state.failed = 0;
+    if (result.success._tag === "Other") return yield* Effect.as(renew(from, "another server answers"), null);
+    const { answer } = result.success;
+    if (answer === "Ended") return yield* ended(from);
+    state.opened = from.generation;
+    return answer;
+  });
+
+  const probe = Effect.fnUntraced(function* (from: StockServing): Effect.fn.Return<void, StoreError> {
+    const server = yield* Effect.result(timed(log.server, ASK_TIMEOUT_MS));
+    const now = yield* Clock.currentTimeMillis;
+    if (server._tag === "Failure") {
+      state.answersSince = null;
+      return;
+    }
+    state.answersSince ??= now;
+    if (now - state.answersSince < state.returnAfter) return;
+    yield* one.withPermits(1)(begin(from, server.success, "it answers"));
+  });
+
+  return { serving, refresh, ask, renew, probe };
+});
+
+const sameServer = (left: LogServer, right: LogServer): boolean => left.runId === right.runId && left.replicationId === right.replicationId;
+
+/** A question may have been heard, though nobody waits for its answer: as after any lost answer, it is asked again. */
+const timed = <A>(question: Effect.Effect<A, StoreError>, millis: number): Effect.Effect<A, StoreError> =>
+  Effect.timeoutOrElse(question, {
+    duration: Duration.millis(millis),
+    orElse: () =>
+      Effect.fail(new StoreError({ reason: "Unknown", operation: "StockLog", message: `the log did not answer within ${millis} ms` })),
+  });
