@@ -8,10 +8,10 @@ export interface Contender {
   readonly stop: () => void;
 }
 
-/** Starts `file` (beside this one) on the database at `url`; resolves when it is ready. */
-export const start = async (file: string, url: string): Promise<Contender> => {
+/** Starts `file` (beside this one) on the database at `url` (and the Redis at `redisUrl`); resolves when it is ready. */
+export const start = async (file: string, url: string, redisUrl = ""): Promise<Contender> => {
   const path = fileURLToPath(new URL(file, import.meta.url));
-  const child = fork(path, { env: { ...process.env, BENCH_PG_URL: url } });
+  const child = fork(path, { env: { ...process.env, BENCH_PG_URL: url, BENCH_REDIS_URL: redisUrl } });
   await next(child, file);
   return {
     ask: async (command, input = {}) => {

@@ -5,14 +5,22 @@ import * as Outbox from "./outbox/outbox.ts";
 import * as Backlog from "./outbox-order/backlog.ts";
 import * as Inversions from "./outbox-order/inversions.ts";
 import * as Saga from "./saga/saga.ts";
+import * as Stock from "./stock/stock.ts";
 
-const benches = { backlog: Backlog.run, inversions: Inversions.run, orders: Orders.run, outbox: Outbox.run, saga: Saga.run };
+const benches = {
+  backlog: Backlog.run,
+  inversions: Inversions.run,
+  orders: Orders.run,
+  outbox: Outbox.run,
+  saga: Saga.run,
+  stock: Stock.run,
+};
 
 const names = Object.keys(benches).join(", ");
 const USAGE = `Usage: npm run bench -- NAME [--quick] [--json]
 
   NAME     one of: ${names}
-  --quick  under a minute, with wider spread
+  --quick  a minute, "stock" three, with wider spread
   --json   only the JSON object, without a line a round
 `;
 

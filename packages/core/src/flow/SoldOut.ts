@@ -53,6 +53,7 @@ export const SOLD_OUT_MS = 250;
 /** Marked SKUs; beyond, the one marked longest ago is forgotten, and its losers ask the engine. */
 export const MARKS_MAX = 10_000;
 
+/** Counted when the next call goes to the engine: a mark that is asked lapses soon, and a loser must not pay for a metric. */
 const answered = Metric.counter("saga_stock_sold_out_answers_total", {
   description: "Reservations refused from a local mark, without asking the engine",
   incremental: true,
@@ -60,9 +61,11 @@ const answered = Metric.counter("saga_stock_sold_out_answers_total", {
 
 /** The engine underneath, wrapped, and the door for first requests. */
 export const layer: Layer.Layer<StockReservation | SoldOut, never, StockReservation> = Layer.effectContext(
-  Effect.map(StockReservation, (engine) => {
+  Effect.gen(function* () {
+    const engine = yield* StockReservation;
     const marks = new Marks();
     const execute = asking(engine, marks);
+    yield* Effect.addFinalizer(() => count(marks));
     return Context.make(StockReservation, { ...engine, execute }).pipe(Context.add(SoldOut, { first: answering(execute, marks) }));
   }),
 );
@@ -80,10 +83,17 @@ const asking =
           if (Exit.isFailure(exit)) marks.forget();
           else marks.learn(commands, exit.value, before, clock.monotonicTimeNanosUnsafe());
           marks.back(before);
-          return Effect.void;
+          return count(marks);
         }),
       );
     });
+
+const count = (marks: Marks): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const answers = marks.answered;
+    marks.answered = 0;
+    return answers === 0 ? Effect.void : Metric.update(answered, answers);
+  });
 
 /** A loser costs one look at the clock and one at the marks: a sale has far more of them than the engine has time for. */
 const answering =
@@ -92,20 +102,29 @@ const answering =
     Effect.withFiber((fiber) => {
       if (marks.isEmpty) return execute(requests);
       const now = fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe();
-      const refusals: Array<Answer> = [];
-      for (const request of requests) {
-        const refusal = marks.refusal(request, now);
-        if (refusal !== undefined) refusals.push(refusal);
-      }
-      answered.updateUnsafe(refusals.length, fiber.context);
-      if (refusals.length === requests.length) return Effect.succeed(refusals);
-      if (refusals.length === 0) return execute(requests);
-      const known = requests.map((request) => marks.refusal(request, now));
-      return Effect.map(execute(requests.filter((_, index) => known[index] === undefined)), (answers) => {
-        const asked = answers.values();
-        return known.flatMap((refusal) => refusal ?? asked.next().value ?? []);
-      });
+      const [only] = requests;
+      if (only === undefined || requests.length > 1) return some(execute, marks, requests, now);
+      const refusal = marks.refusal(only, now);
+      if (refusal === undefined) return execute(requests);
+      marks.answered += 1;
+      return Effect.succeed([refusal]);
     });
+
+/** Answers those that can be, and asks the engine for the rest. */
+const some = (
+  execute: Execute,
+  marks: Marks,
+  requests: ReadonlyArray<Reserve>,
+  now: bigint,
+): Effect.Effect<ReadonlyArray<Answer>, StoreError> => {
+  const known = requests.map((request) => marks.refusal(request, now));
+  const rest = requests.filter((_, index) => known[index] === undefined);
+  marks.answered += requests.length - rest.length;
+  return Effect.map(rest.length === 0 ? Effect.succeed([]) : execute(rest), (answers) => {
+    const asked = answers.values();
+    return known.flatMap((refusal) => refusal ?? asked.next().value ?? []);
+  });
+};
 
 interface Mark {
   /** The fewest units that were refused. */
@@ -128,6 +147,8 @@ type Sent = ReadonlyMap<Sku, number>;
 const SOLD_OUT_NANOS = BigInt(SOLD_OUT_MS) * 1_000_000n;
 
 class Marks {
+  /** Answers that are not counted yet. */
+  answered = 0;
   readonly #marks = new Map<Sku, Mark>();
   readonly #asked = new Map<Sku, Asked>();
 

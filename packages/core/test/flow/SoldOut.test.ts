@@ -100,15 +100,27 @@ describe("SoldOut", () => {
       expect(asked.length).toBe(UNITS + 1);
     }).pipe(onTestClock));
 
-  test("refuses from the mark as the engine would, and counts it", () =>
+  test("refuses from the mark as the engine would", () =>
     Effect.gen(function* () {
       const { door, asked } = yield* shop(0);
       const [byEngine] = yield* door.first([request("a")]);
       const [byMark] = yield* door.first([request("a")]);
       expect(byMark).toEqual(byEngine);
       expect(asked.length).toBe(1);
-      const counted = (yield* Metric.snapshot).find(({ id }) => id === "saga_stock_sold_out_answers_total");
-      expect(counted?.state).toMatchObject({ count: 1 });
+    }).pipe(onTestClock));
+
+  test("counts what it answered: when the engine is asked next, and at its end", () =>
+    Effect.gen(function* () {
+      const count = Effect.map(Metric.snapshot, (all) => all.find(({ id }) => id === "saga_stock_sold_out_answers_total")?.state);
+      yield* Effect.gen(function* () {
+        const { first, ask } = yield* shop(0);
+        yield* first(request("a"));
+        yield* first(request("b"), request("c"));
+        yield* ask(release("d"));
+        expect(yield* count).toMatchObject({ count: 2 });
+        yield* first(request("e"));
+      }).pipe(Effect.scoped);
+      expect(yield* count).toMatchObject({ count: 3 });
     }).pipe(Effect.provideService(Metric.MetricRegistry, new Map()), onTestClock));
 
   test(`asks the engine again ${SoldOut.SOLD_OUT_MS} ms later: another process may have given units back`, () =>
