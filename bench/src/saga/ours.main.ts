@@ -27,41 +27,36 @@ const TIMEOUT_MS = 10_000;
 /** How often each step ran. */
 const ran = Object.fromEntries(Workload.STEPS.map((name) => [name, 0]));
 
-const parts = Workload.STEPS.map((name) => {
+const partOf = (name: (typeof Workload.STEPS)[number]) => {
   const command = Message.command(`bench.${name}.v1`, Ref, topic);
   const done = Message.event(`bench.${name}-done.v1`, Answer, topic);
-  const step = Saga.remote(name, {
-    kind: name === "capture" ? "pivot" : name === "ship" ? "retriable" : "compensatable",
+  const options = {
     send: command,
     with: ({ id }: Data) => ({ id }),
     done,
-    failed: [],
     undo: { none: "nothing fails here" },
-    timeoutMillis: TIMEOUT_MS,
-    timeoutReason: "timeout",
-  });
+    timeout: TIMEOUT_MS,
+  };
   const perform = DirectSaga.step(command, ({ id }) =>
     Effect.sync(() => {
       ran[name] = (ran[name] ?? 0) + 1;
       return DirectSaga.outcome(done, { id, at: Date.now() });
     }),
   );
-  return { step, perform };
-});
+  return { options, perform };
+};
 
-const definition = Saga.make<Data, never>({
-  name: "checkout",
-  version: 1,
-  steps: parts.map(({ step }) => step),
-  startAfterMillis: 0,
-  undoRetryMillis: { first: TIMEOUT_MS, max: TIMEOUT_MS },
-  onTurned: () => null,
-  onUndone: () => null,
-  canceled: () => "canceled",
-});
+const [reserve, authorize, capture, ship] = [partOf("reserve"), partOf("authorize"), partOf("capture"), partOf("ship")];
+
+const definition = Saga.make("checkout", { version: 1, data: Data }).pipe(
+  Saga.step("reserve", reserve.options),
+  Saga.step("authorize", authorize.options),
+  Saga.pivot("capture", capture.options),
+  Saga.retriable("ship", ship.options),
+);
 
 const program = Effect.gen(function* () {
-  const saga = yield* DirectSaga.make({ definition, data: Data, steps: parts.map(({ perform }) => perform) });
+  const saga = yield* DirectSaga.make({ definition, data: Data, steps: [reserve, authorize, capture, ship].map(({ perform }) => perform) });
   const sagas = yield* SagaStore;
   Serve.serve({
     run: ({ millis = 0, inFlight = 1, round = 0 }) => {

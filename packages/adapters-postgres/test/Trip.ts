@@ -28,39 +28,24 @@ const ref = ({ id }: Seat) => ({ id });
 /** What the first step found and the second one is given. */
 export const SEAT = 7;
 
-const definition = Saga.make<Seat, never>({
-  name: NAME,
-  version: 1,
-  startAfterMillis: 0,
-  undoRetryMillis: { first: TIMEOUT_MS, max: TIMEOUT_MS },
-  steps: [
-    Saga.remote("book", {
-      kind: "compensatable",
-      send: Book,
-      with: ref,
-      done: Booked,
-      onDone: (trip: Seat, { seat }) => ({ ...trip, seat }),
-      failed: [],
-      undo: Saga.undoBy({ send: Cancel, with: ref, done: Canceled }),
-      undoAwaits: [Canceled],
-      timeoutMillis: TIMEOUT_MS,
-      timeoutReason: "timeout",
-    }),
-    Saga.remote("pay", {
-      kind: "pivot",
-      send: Pay,
-      with: (trip: Seat) => trip,
-      done: Paid,
-      failed: [Saga.failedBy(Refused, () => "refused")],
-      undo: { none: "nothing follows it" },
-      timeoutMillis: TIMEOUT_MS,
-      timeoutReason: "timeout",
-    }),
-  ],
-  onTurned: () => null,
-  onUndone: () => null,
-  canceled: () => "canceled",
-});
+const definition = Saga.make(NAME, { version: 1, data: Seat, undoRetry: { first: TIMEOUT_MS, max: TIMEOUT_MS } }).pipe(
+  Saga.step("book", {
+    send: Book,
+    with: ref,
+    done: Booked,
+    onDone: (trip, { seat }) => ({ ...trip, seat }),
+    undo: { send: Cancel, with: ref, done: Canceled },
+    timeout: TIMEOUT_MS,
+  }),
+  Saga.pivot("pay", {
+    send: Pay,
+    with: (trip) => trip,
+    done: Paid,
+    failed: [Saga.failedBy(Refused, () => "refused")],
+    undo: { none: "nothing follows it" },
+    timeout: TIMEOUT_MS,
+  }),
+);
 
 export type What = "book" | "cancel" | "pay";
 

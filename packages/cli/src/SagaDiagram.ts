@@ -4,7 +4,7 @@
  *
  * It does not draw that a step is asked again, nor the undo that is refused for good: those may happen to any of them.
  */
-import type { Saga } from "@org/saga-core";
+import { Saga } from "@org/saga-core";
 import { Duration } from "effect";
 
 /** Mermaid `flowchart` text. */
@@ -39,6 +39,7 @@ const nodeOf = <D, C>(step: Step<D, C>): string => {
   const detail = step._tag === "Remote" ? `<br/>${step.sends.type}<br/>${Duration.format(Duration.millis(step.timeoutMillis))}` : "";
   const text = `"${step.name}${detail}"`;
   if (step.kind === "pivot") return `${idOf(step)}{{${text}}}`;
+  if (step._tag === "Signal") return `${idOf(step)}>${text}]`;
   return step._tag === "Remote" ? `${idOf(step)}[${text}]` : `${idOf(step)}(${text})`;
 };
 
@@ -54,6 +55,9 @@ const turnsOf = <D, C>(definition: Saga.Definition<D, C>, step: Step<D, C>, inde
   const before = lastUndo(definition.steps.slice(0, index));
   const own = lastUndo(definition.steps.slice(0, index + 1));
   if (step._tag === "Local") return [{ from, why: "refused", to: before }];
+  if (step._tag === "Signal") {
+    return Saga.mayTurn(step) ? [{ from, why: step.timeoutMillis === null ? "failed" : "failed, timed out", to: before }] : [];
+  }
   switch (step.kind) {
     case "compensatable":
       return before === own
@@ -65,8 +69,7 @@ const turnsOf = <D, C>(definition: Saga.Definition<D, C>, step: Step<D, C>, inde
     case "pivot":
       return [{ from, why: "refused", to: before }];
     case "retriable":
-      // It awaits its success, and its failures if it may fail for good.
-      return step.awaits.length > 1 ? [{ from, why: "failed", to: before }] : [];
+      return Saga.mayTurn(step) ? [{ from, why: "failed", to: before }] : [];
   }
 };
 

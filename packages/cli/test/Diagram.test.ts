@@ -1,5 +1,5 @@
-import { Checkout, OrderStatus, Saga, StateMachine } from "@org/saga-core";
-import { Layer } from "effect";
+import { Checkout, Message, OrderStatus, Saga, StateMachine } from "@org/saga-core";
+import { Layer, Schema } from "effect";
 import { describe, expect, test } from "vitest";
 import * as Databases from "../src/Databases.ts";
 import * as Output from "../src/Output.ts";
@@ -77,21 +77,17 @@ describe("the flowchart of a saga", () => {
   });
 
   test("of a saga that has nothing to undo turns to its end at once", () => {
-    const tiny = Saga.make<null, null>({
-      name: "tiny",
-      version: 7,
-      startAfterMillis: 0,
-      undoRetryMillis: { first: 1, max: 1 },
-      steps: [Saga.local("end", { kind: "pivot", command: () => null, refused: "no" })],
-      onTurned: () => null,
-      onUndone: () => null,
-      canceled: (by) => by,
-    });
+    const ping = { topic: "ping", key: () => "ping" };
+    const Ping = Message.command("ping.v1", Schema.Null, ping);
+    const Pong = Message.event("pong.v1", Schema.Null, ping);
+    const tiny = Saga.make("tiny", { version: 7, data: Schema.Null }).pipe(
+      Saga.pivot("end", { send: Ping, with: () => null, done: Pong, undo: { none: "it changes nothing" }, timeout: "1 minute" }),
+    );
     expect(SagaDiagram.mermaid(tiny)).toBe(
       [
         "flowchart TD",
         "  start([tiny v7])",
-        '  do_end{{"end"}}',
+        '  do_end{{"end<br/>ping.v1<br/>1m"}}',
         "  completed([completed])",
         "  compensated([compensated])",
         "  start --> do_end",

@@ -1,11 +1,26 @@
 /** The stored form of a saga's instance, whatever it remembers. */
 import { Effect, Schema } from "effect";
 
+const Kept = Schema.Union([
+  Schema.Struct({ _tag: Schema.Literal("Done"), json: Schema.Unknown }),
+  Schema.Struct({ _tag: Schema.Literal("Failed"), reason: Schema.String, isTransient: Schema.Boolean }),
+]);
+
 const StepState = Schema.Struct({
-  status: Schema.Literals(["pending", "sent", "done", "failed", "undoing", "undone", "undoRefused"]),
+  status: Schema.Literals(["pending", "skipped", "sent", "waiting", "done", "failed", "undoing", "undone", "undoRefused"]),
   round: Schema.Int,
   attempts: Schema.Int,
   dueAt: Schema.optionalKey(Schema.Int),
+  waits: Schema.optionalKey(Schema.Struct({ for: Schema.Literals(["pause", "signal"]), reason: Schema.String })),
+  kept: Schema.optionalKey(Kept),
+});
+
+const AuditEntry = Schema.Struct({
+  at: Schema.Int,
+  action: Schema.Literals(["resume", "resolve"]),
+  step: Schema.NullOr(Schema.String),
+  by: Schema.String,
+  note: Schema.String,
 });
 
 export const Status = Schema.Literals(["running", "compensating", "completed", "compensated", "compensationFailed"]);
@@ -24,4 +39,5 @@ export const schemaOf = <D, E>(data: Schema.Codec<D, E>) =>
     // Absent in 0.1.0.
     wakeAt: Schema.NullOr(Schema.Int).pipe(Schema.withDecodingDefaultKey(Effect.succeed(null))),
     wakes: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
+    audit: Schema.optionalKey(Schema.Array(AuditEntry)),
   });

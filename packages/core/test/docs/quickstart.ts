@@ -40,39 +40,24 @@ const TripPaid = Message.event("trip.paid.v1", Seat, seats);
 const PaymentFailed = Message.event("trip.payment-failed.v1", Seat, seats);
 
 // A saga is declared once: what each step sends, what it awaits, how it is undone. One step is the pivot.
-const same = (trip: { readonly trip: string }) => trip;
-export const Trip = Saga.make<{ readonly trip: string }, never>({
-  name: "trip",
-  version: 1,
-  startAfterMillis: 0,
-  undoRetryMillis: { first: 1_000, max: 60_000 },
-  steps: [
-    Saga.remote("hold-seat", {
-      kind: "compensatable",
-      send: HoldSeat,
-      with: same,
-      done: SeatHeld,
-      failed: [Saga.failedBy(SeatTaken, () => "noSeat")],
-      undo: Saga.undoBy({ send: DropSeat, with: same, done: SeatDropped }),
-      undoAwaits: [SeatDropped],
-      timeoutMillis: 10_000,
-      timeoutReason: "noAnswer",
-    }),
-    Saga.remote("pay", {
-      kind: "pivot",
-      send: PayTrip,
-      with: same,
-      done: TripPaid,
-      failed: [Saga.failedBy(PaymentFailed, () => "notPaid")],
-      undo: { none: "nothing follows it" },
-      timeoutMillis: 30_000,
-      timeoutReason: "noAnswer",
-    }),
-  ],
-  onTurned: () => null,
-  onUndone: () => null,
-  canceled: (by) => `canceledBy${by}`,
-});
+export const Trip = Saga.make("trip", { version: 1, data: Seat }).pipe(
+  Saga.step("hold-seat", {
+    send: HoldSeat,
+    with: (trip) => trip,
+    done: SeatHeld,
+    failed: [Saga.failedBy(SeatTaken, () => "noSeat")],
+    undo: { send: DropSeat, with: (trip) => trip, done: SeatDropped },
+    timeout: "10 seconds",
+  }),
+  Saga.pivot("pay", {
+    send: PayTrip,
+    with: (trip) => trip,
+    done: TripPaid,
+    failed: [Saga.failedBy(PaymentFailed, () => "notPaid")],
+    undo: { none: "nothing follows it" },
+    timeout: "30 seconds",
+  }),
+);
 
 // Running: concurrent requests, messages and timers of an order share one commit; each caller gets its own answer.
 export const placeTwice = Effect.gen(function* () {

@@ -20,39 +20,24 @@ type Trip = typeof Trip.Type;
 
 const ref = ({ id }: Trip) => ({ id });
 
-const definition = Saga.make<Trip, never>({
-  name: "trip",
-  version: 1,
-  startAfterMillis: 0,
-  undoRetryMillis: { first: TIMEOUT_MS, max: TIMEOUT_MS },
-  steps: [
-    Saga.remote("book-flight", {
-      kind: "compensatable",
-      send: BookFlight,
-      with: ref,
-      done: FlightBooked,
-      onDone: (trip: Trip, { seat }) => ({ ...trip, seat }),
-      failed: [],
-      undo: Saga.undoBy({ send: CancelFlight, with: ref, done: FlightCanceled }),
-      undoAwaits: [FlightCanceled],
-      timeoutMillis: TIMEOUT_MS,
-      timeoutReason: "timeout",
-    }),
-    Saga.remote("pay", {
-      kind: "pivot",
-      send: Pay,
-      with: ref,
-      done: Paid,
-      failed: [Saga.failedBy(PaymentRefused, () => "refused")],
-      undo: { none: "nothing follows it" },
-      timeoutMillis: TIMEOUT_MS,
-      timeoutReason: "timeout",
-    }),
-  ],
-  onTurned: () => null,
-  onUndone: () => null,
-  canceled: () => "canceled",
-});
+const definition = Saga.make("trip", { version: 1, data: Trip, undoRetry: { first: TIMEOUT_MS, max: TIMEOUT_MS } }).pipe(
+  Saga.step("book-flight", {
+    send: BookFlight,
+    with: ref,
+    done: FlightBooked,
+    onDone: (trip, { seat }) => ({ ...trip, seat }),
+    undo: { send: CancelFlight, with: ref, done: FlightCanceled },
+    timeout: TIMEOUT_MS,
+  }),
+  Saga.pivot("pay", {
+    send: Pay,
+    with: ref,
+    done: Paid,
+    failed: [Saga.failedBy(PaymentRefused, () => "refused")],
+    undo: { none: "nothing follows it" },
+    timeout: TIMEOUT_MS,
+  }),
+);
 
 /** What was called, in order, by step key and with the statuses that were committed then. */
 type Log = Array<{ readonly type: string; readonly key: string; readonly committed: unknown }>;

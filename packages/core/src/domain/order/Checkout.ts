@@ -55,21 +55,15 @@ export const defaults: Options = {
 /** Spare time between the last possible commit and the end of the hold, in milliseconds. */
 export const HOLD_MARGIN_MS = 30_000;
 
+/** Longest pause between two requests of an undo, in milliseconds: an order that waits for its money back waits no minute more. */
+const UNDO_RETRY_MAX_MS = 60_000;
+
 export type Definition = Saga.Definition<Data, LocalCommand>;
 
 /** The definition. Throws if the hold could expire before its commit: a configuration error, found at start. */
 export const make = (options: Partial<Options> = {}): Definition => {
   const { cancelWindowMillis, holdTtlMillis, stepTimeoutMillis, paymentTimeoutMillis } = { ...defaults, ...options };
-  const definition = Saga.make<Data, LocalCommand>({
-    name: "checkout",
-    version: 1,
-    startAfterMillis: cancelWindowMillis,
-    undoRetryMillis: { first: stepTimeoutMillis, max: 60_000 },
-    steps: steps(holdTtlMillis, stepTimeoutMillis, paymentTimeoutMillis),
-    onTurned: (failure) => ({ _tag: "Close", reason: reasonOf(failure) }),
-    onUndone: (failure, _, pivoted) => (pivoted ? { _tag: "Refund" } : { _tag: "Close", reason: reasonOf(failure) }),
-    canceled: (by) => (by === "user" ? "canceledByUser" : "canceledByOperator"),
-  });
+  const definition = declare(cancelWindowMillis, holdTtlMillis, stepTimeoutMillis, paymentTimeoutMillis);
   const worst = Saga.worstCaseMillis(definition, "reserve-stock", "commit-stock");
   if (holdTtlMillis < worst + HOLD_MARGIN_MS) {
     throw new Error(
@@ -105,90 +99,110 @@ const payment = (data: Data): { orderId: OrderId; customerId: CustomerId; amount
   paymentMethod: data.paymentMethod,
 });
 
-const noneNeeded = { none: "it changes nothing" } as const;
-const notAfterPivot = { none: "after the pivot the order goes forward, or the money goes back" } as const;
+/** Told to the order when the saga turned around after the payment. */
+const onTurned = (failure: Saga.Failure): LocalCommand => ({ _tag: "Close", reason: reasonOf(failure) });
 
-const steps = (
-  holdTtlMillis: number,
-  timeoutMillis: number,
-  paymentTimeoutMillis: number,
-): ReadonlyArray<Saga.Step<Data, LocalCommand>> => [
-  Saga.local("start-checkout", { kind: "compensatable", command: () => ({ _tag: "StartCheckout" }), refused: "canceledByUser" }),
-  Saga.remote("check-balance", {
-    kind: "compensatable",
-    send: M.CheckBalance,
-    with: payment,
-    done: M.BalanceSufficient,
-    failed: [Saga.failedBy(M.BalanceInsufficient, () => "insufficientBalance")],
-    undo: noneNeeded,
-    timeoutMillis,
-    timeoutReason: "checkoutTimeout",
-  }),
-  Saga.remote("reserve-stock", {
-    kind: "compensatable",
-    send: M.ReserveStock,
-    with: ({ orderId, lines }: Data) => ({ orderId, lines, ttlMillis: holdTtlMillis }),
-    done: M.StockReserved,
-    failed: [Saga.failedBy(M.StockRejected, () => "outOfStock")],
-    undo: Saga.undoBy({ send: M.ReleaseStock, with: orderRef, done: M.StockReleased, refused: M.StockReleaseRefused }),
-    undoAwaits: [M.StockReleased, M.StockReleaseRefused],
-    timeoutMillis,
-    timeoutReason: "checkoutTimeout",
-  }),
-  Saga.remote("authorize-payment", {
-    kind: "compensatable",
-    send: M.AuthorizePayment,
-    with: payment,
-    done: M.PaymentAuthorized,
-    failed: [Saga.failedBy(M.PaymentDeclined, ({ reason }) => (reason === "timeout" ? "paymentTimeout" : "paymentDeclined"))],
-    // Refused where money came all the same, and the provider does not return it.
-    undo: Saga.undoBy({ send: M.VoidPayment, with: orderRef, done: M.PaymentVoided, refused: M.RefundRefused }),
-    undoAwaits: [M.PaymentVoided, M.RefundRefused],
-    timeoutMillis: paymentTimeoutMillis,
-    timeoutReason: "paymentTimeout",
-  }),
-  Saga.local("complete-checkout", { kind: "compensatable", command: () => ({ _tag: "CompleteCheckout" }), refused: "canceledByUser" }),
-  Saga.remote("commit-stock", {
-    kind: "compensatable",
-    send: M.CommitStock,
-    with: orderRef,
-    done: M.StockCommitted,
-    failed: [Saga.failedBy(M.StockHoldExpired, () => "holdExpired")],
-    undo: { none: "the release that undoes reserve-stock returns committed goods as well" },
-    timeoutMillis,
-    timeoutReason: "checkoutTimeout",
-  }),
-  Saga.remote("capture-payment", {
-    kind: "pivot",
-    send: M.CapturePayment,
-    with: orderRef,
-    done: M.PaymentCaptured,
-    failed: [Saga.failedBy(M.CaptureRefused, ({ reason }) => (reason === "timeout" ? "paymentTimeout" : "paymentDeclined"))],
-    undo: Saga.undoBy({ send: M.RefundPayment, with: orderRef, done: M.PaymentRefunded, refused: M.RefundRefused }),
-    undoAwaits: [M.PaymentRefunded, M.RefundRefused],
-    timeoutMillis: paymentTimeoutMillis,
-    timeoutReason: "paymentTimeout",
-  }),
-  Saga.local("confirm-payment", { kind: "retriable", command: () => ({ _tag: "ConfirmPayment" }), refused: "canceledByOperator" }),
-  Saga.remote("fulfill", {
-    kind: "retriable",
-    send: M.FulfillOrder,
-    with: ({ orderId, lines }: Data) => ({ orderId, lines }),
-    done: M.FulfillmentSucceeded,
-    failed: [Saga.failedBy(M.FulfillmentFailed, () => "fulfillmentFailed")],
-    undo: notAfterPivot,
-    timeoutMillis,
-    timeoutReason: "fulfillmentFailed",
-  }),
-  Saga.remote("ship-stock", {
-    kind: "retriable",
-    send: M.ShipStock,
-    with: orderRef,
-    done: M.StockShipped,
-    failed: [],
-    undo: notAfterPivot,
-    timeoutMillis,
-    timeoutReason: "fulfillmentFailed",
-  }),
-  Saga.local("finish", { kind: "retriable", command: () => ({ _tag: "Finish" }), refused: "fulfillmentFailed" }),
+const onUndone = (failure: Saga.Failure, _: Data, pivoted: boolean): LocalCommand => (pivoted ? { _tag: "Refund" } : onTurned(failure));
+
+const byProvider = ({ reason }: { readonly reason: "declined" | "timeout" }): Reason =>
+  reason === "timeout" ? "paymentTimeout" : "paymentDeclined";
+
+const declare = (startAfter: number, ttlMillis: number, timeout: number, paymentTimeout: number): Definition =>
+  Saga.make("checkout", {
+    version: 1,
+    data: Data,
+    startAfter,
+    undoRetry: { first: timeout, max: UNDO_RETRY_MAX_MS },
+    onTurned,
+    onUndone,
+    canceled: (by) => (by === "user" ? "canceledByUser" : "canceledByOperator"),
+  }).pipe(
+    Saga.local("start-checkout", { command: () => ({ _tag: "StartCheckout" }), refused: "canceledByUser" }),
+    Saga.step("check-balance", {
+      send: M.CheckBalance,
+      with: payment,
+      done: M.BalanceSufficient,
+      failed: [Saga.failedBy(M.BalanceInsufficient, () => "insufficientBalance")],
+      undo: { none: "it changes nothing" },
+      timeout,
+      timeoutReason: "checkoutTimeout",
+    }),
+    Saga.step("reserve-stock", {
+      send: M.ReserveStock,
+      with: ({ orderId, lines }) => ({ orderId, lines, ttlMillis }),
+      done: M.StockReserved,
+      failed: [Saga.failedBy(M.StockRejected, () => "outOfStock")],
+      undo: { send: M.ReleaseStock, with: orderRef, done: M.StockReleased, refused: M.StockReleaseRefused },
+      timeout,
+      timeoutReason: "checkoutTimeout",
+    }),
+    Saga.step("authorize-payment", {
+      send: M.AuthorizePayment,
+      with: payment,
+      done: M.PaymentAuthorized,
+      failed: [Saga.failedBy(M.PaymentDeclined, byProvider)],
+      // Refused where money came all the same, and the provider does not return it.
+      undo: { send: M.VoidPayment, with: orderRef, done: M.PaymentVoided, refused: M.RefundRefused },
+      timeout: paymentTimeout,
+      timeoutReason: "paymentTimeout",
+    }),
+    Saga.local("complete-checkout", { command: () => ({ _tag: "CompleteCheckout" }), refused: "canceledByUser" }),
+    Saga.step("commit-stock", {
+      send: M.CommitStock,
+      with: orderRef,
+      done: M.StockCommitted,
+      failed: [Saga.failedBy(M.StockHoldExpired, () => "holdExpired")],
+      undo: { none: "the release that undoes reserve-stock returns committed goods as well" },
+      timeout,
+      timeoutReason: "checkoutTimeout",
+    }),
+    Saga.pivot("capture-payment", {
+      send: M.CapturePayment,
+      with: orderRef,
+      done: M.PaymentCaptured,
+      failed: [Saga.failedBy(M.CaptureRefused, byProvider)],
+      undo: { send: M.RefundPayment, with: orderRef, done: M.PaymentRefunded, refused: M.RefundRefused },
+      timeout: paymentTimeout,
+    }),
+    Saga.local("confirm-payment", { command: () => ({ _tag: "ConfirmPayment" }), refused: "canceledByOperator" }),
+    Saga.retriable("fulfill", {
+      send: M.FulfillOrder,
+      with: ({ orderId, lines }) => ({ orderId, lines }),
+      done: M.FulfillmentSucceeded,
+      failed: [Saga.failedBy(M.FulfillmentFailed, () => "fulfillmentFailed")],
+      otherwise: "undo",
+      undo: { none: "only the closing of the order follows it, which is not refused" },
+      timeout,
+    }),
+    Saga.retriable("ship-stock", {
+      send: M.ShipStock,
+      with: orderRef,
+      done: M.StockShipped,
+      undo: { none: "only the closing of the order follows it, which is not refused" },
+      timeout,
+    }),
+    Saga.local("finish", { command: () => ({ _tag: "Finish" }), refused: "fulfillmentFailed" }),
+    Saga.answers(answers),
+  );
+
+/** Everything that inventory, payment and fulfillment answer. */
+const answers = [
+  M.StockReserved,
+  M.StockRejected,
+  M.StockCommitted,
+  M.StockHoldExpired,
+  M.StockReleased,
+  M.StockReleaseRefused,
+  M.StockShipped,
+  M.BalanceSufficient,
+  M.BalanceInsufficient,
+  M.PaymentAuthorized,
+  M.PaymentDeclined,
+  M.PaymentCaptured,
+  M.CaptureRefused,
+  M.PaymentVoided,
+  M.PaymentRefunded,
+  M.RefundRefused,
+  M.FulfillmentSucceeded,
+  M.FulfillmentFailed,
 ];

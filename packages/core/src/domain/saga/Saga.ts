@@ -1,18 +1,30 @@
 /**
  * A saga, declared once: named steps with what they send, what they await and how they are undone.
  *
- * Steps are compensatable up to the one pivot, and retriable after it. `Saga.make` refuses a definition that could leave
- * something undone: no pivot or two, a compensatable step without an undo or a stated reason, a name used twice.
+ *     const Trip = Saga.make("trip", { version: 1, data: Data }).pipe(
+ *       Saga.step("hold-seat", { send: HoldSeat, with: …, done: SeatHeld, undo: { send: DropSeat, with: …, done: SeatDropped }, … }),
+ *       Saga.pivot("pay", { send: Pay, with: …, done: Paid, failed: [Saga.failedBy(Declined, () => "declined")], … }),
+ *       Saga.retriable("issue-ticket", { send: Issue, with: …, done: Issued, … }),
+ *     )
+ *
+ * - Up to the pivot steps are compensatable: each has an undo, or says why it needs none. After it they are retriable: they
+ *   succeed at some time, or say what else (`otherwise`).
+ * - What does not compile: a second pivot, `Saga.step` after it or `Saga.retriable` before it, a missing undo, a retriable
+ *   step that may fail without `otherwise`, and a saga without a pivot wherever a definition is asked for.
+ * - The rest is refused when it is declared, with what to do (`SagaRules`).
  *
  * A definition is data and pure functions. `SagaDecider` decides what happens next; nothing here sends anything.
- *
- * `D` is what the instance remembers, `C` the commands of the aggregate that lives in the coordinator's own transaction
- * (the order), for steps that need no message.
  */
-import { Result } from "effect";
+import { Duration, Pipeable, type Schema } from "effect";
 import type * as Message from "../Message.ts";
+import * as RemoteStep from "./RemoteStep.ts";
+import * as SagaRules from "./SagaRules.ts";
+import type { Step } from "./SagaStep.ts";
+import * as SignalStep from "./SignalStep.ts";
 
-export type Kind = "compensatable" | "pivot" | "retriable";
+export { mayTurn } from "./SagaRules.ts";
+export { ATTEMPTS_MAX, failedBy } from "./RemoteStep.ts";
+export type { FailedReply, Kind, LocalStep, Otherwise, Outcome, RemoteStep, SignalStep, Step, Undo } from "./SagaStep.ts";
 
 /** Why a saga turns around. `reason` is a word that the definition chose. */
 export interface Failure {
@@ -20,54 +32,26 @@ export interface Failure {
   readonly reason: string;
 }
 
-/** Sends a command, awaits a reply. */
-export interface RemoteStep<D> {
-  readonly _tag: "Remote";
-  readonly name: string;
-  readonly kind: Kind;
-  readonly sends: Message.AnyType;
-  readonly command: (data: D, options: Message.DraftOptions) => Message.Draft;
-  /** `data` after a success reply; null if the message is not this step's success. */
-  readonly done: (data: D, envelope: Message.Envelope) => { readonly data: D } | null;
-  /** Why it failed for good; null if the message is not this step's failure. */
-  readonly failed: (envelope: Message.Envelope) => string | null;
-  /** Types that this step awaits, its undo included. */
-  readonly awaits: ReadonlyArray<Message.AnyType>;
-  readonly undo: Undo<D> | null;
-  /** How long an answer may take before the step is asked again under the same key, in milliseconds. */
-  readonly timeoutMillis: number;
-  /** Compensatable: how often it is asked before the saga gives up with `timeoutReason` and undoes it. */
-  readonly attemptsMax: number;
-  readonly timeoutReason: string;
-}
+/** `open`: the pivot is still to be declared. */
+export type Phase = "open" | "pivoted";
 
-/** A command to the aggregate in the coordinator's transaction: answered at once. */
-export interface LocalStep<D, C> {
-  readonly _tag: "Local";
-  readonly name: string;
-  readonly kind: Kind;
-  readonly local: (data: D) => C;
-  /** The reason to turn around if the aggregate refuses. */
-  readonly refused: string;
-}
-
-export interface Undo<D> {
-  readonly command: (data: D, options: Message.DraftOptions) => Message.Draft;
-  readonly isDone: (envelope: Message.Envelope) => boolean;
-  /** Refused for good: the saga rests in `compensationFailed` until a person acts (G8). */
-  readonly isRefused: (envelope: Message.Envelope) => boolean;
-}
-
-export type Step<D, C> = RemoteStep<D> | LocalStep<D, C>;
-
-export interface Definition<D, C> {
+/** A saga while it is declared; with its pivot it is a definition. */
+export interface Draft<D, C, P extends Phase> extends Pipeable.Pipeable {
   readonly name: string;
   readonly version: number;
+  readonly phase: P;
+  readonly data: Schema.Codec<D, unknown>;
+  /** In an order in which each comes after those that it comes `after`. */
   readonly steps: ReadonlyArray<Step<D, C>>;
+  /** What the next step comes after. */
+  readonly last: ReadonlyArray<string>;
   /** Every message type that instances of this saga await. */
   readonly awaits: ReadonlyArray<Message.AnyType>;
   /** Rest in front of the first step, in milliseconds. */
   readonly startAfterMillis: number;
+  /** From the start on, in milliseconds: what is not at its pivot by then is undone with `deadlineReason`. Null: none. */
+  readonly deadlineMillis: number | null;
+  readonly deadlineReason: string;
   /** First and longest pause between two requests of an undo, in milliseconds. */
   readonly undoRetryMillis: { readonly first: number; readonly max: number };
   /** Told to the aggregate when the saga turns around after the pivot. */
@@ -78,119 +62,164 @@ export interface Definition<D, C> {
   readonly canceled: (by: string) => string;
 }
 
-export interface RemoteOptions<D, B, DoneB> {
-  readonly kind: Kind;
-  readonly send: Message.MessageType<B>;
-  readonly with: (data: D) => B;
-  readonly done: Message.MessageType<DoneB>;
-  readonly onDone?: (data: D, reply: DoneB) => D;
-  readonly failed: ReadonlyArray<FailedReply>;
-  readonly undo: Undo<D> | { readonly none: string };
-  readonly undoAwaits?: ReadonlyArray<Message.AnyType>;
-  readonly timeoutMillis: number;
-  readonly attemptsMax?: number;
-  readonly timeoutReason: string;
+export type Definition<D, C> = Draft<D, C, "pivoted">;
+
+export interface Options<D, E, C> {
+  readonly version: number;
+  /** What an instance remembers, as it is stored. */
+  readonly data: Schema.Codec<D, E>;
+  readonly startAfter?: Duration.Input;
+  readonly deadline?: Duration.Input;
+  readonly deadlineReason?: string;
+  readonly undoRetry?: { readonly first: Duration.Input; readonly max: Duration.Input };
+  readonly onTurned?: (failure: Failure, data: NoInfer<D>) => C | null;
+  readonly onUndone?: (failure: Failure, data: NoInfer<D>, pivoted: boolean) => C | null;
+  readonly canceled?: (by: string) => string;
 }
 
-export interface FailedReply {
-  readonly type: Message.AnyType;
-  readonly reason: (envelope: Message.Envelope) => string | null;
-}
+/** First and longest pause between two requests of an undo, in milliseconds, unless the saga says otherwise. */
+export const UNDO_RETRY_MS = { first: 10_000, max: 60_000 };
 
-/** A failure reply and the reason it stands for. */
-export const failedBy = <B>(type: Message.MessageType<B>, reason: (body: B) => string): FailedReply => ({
-  type,
-  reason: (envelope) => (type.is(envelope) ? reason(envelope.body) : null),
-});
-
-/** An undo: the command to send, the reply that confirms it, and the one that refuses it for good. */
-export const undoBy = <D, B, DoneB>(options: {
-  readonly send: Message.MessageType<B>;
-  readonly with: (data: D) => B;
-  readonly done: Message.MessageType<DoneB>;
-  readonly refused?: Message.AnyType;
-}): Undo<D> => ({
-  command: (data, draft) => options.send.draft(options.with(data), draft),
-  isDone: (envelope) => options.done.is(envelope),
-  isRefused: (envelope) => options.refused !== undefined && envelope.type === options.refused.type,
-});
-
-/** How often a compensatable step is asked before it counts as failed, unless it says otherwise. */
-export const ATTEMPTS_MAX = 3;
-
-export const remote = <D, B, DoneB>(name: string, options: RemoteOptions<D, B, DoneB>): RemoteStep<D> => ({
-  _tag: "Remote",
+export const make = <D, E, C = never>(name: string, options: Options<D, E, C>): Draft<D, C, "open"> => ({
+  ...Pipeable.Prototype,
   name,
-  kind: options.kind,
-  sends: options.send,
-  command: (data, draft) => options.send.draft(options.with(data), draft),
-  done: (data, envelope) =>
-    options.done.is(envelope) ? { data: options.onDone === undefined ? data : options.onDone(data, envelope.body) } : null,
-  failed: (envelope) => {
-    for (const reply of options.failed) {
-      const reason = reply.reason(envelope);
-      if (reason !== null) return reason;
-    }
-    return null;
+  version: options.version,
+  phase: "open",
+  data: options.data,
+  steps: [],
+  last: [],
+  awaits: [],
+  startAfterMillis: Duration.toMillis(options.startAfter ?? 0),
+  deadlineMillis: options.deadline === undefined ? null : Duration.toMillis(options.deadline),
+  deadlineReason: options.deadlineReason ?? "deadline",
+  undoRetryMillis: {
+    first: Duration.toMillis(options.undoRetry?.first ?? UNDO_RETRY_MS.first),
+    max: Duration.toMillis(options.undoRetry?.max ?? UNDO_RETRY_MS.max),
   },
-  awaits: [options.done, ...options.failed.map((reply) => reply.type), ...(options.undoAwaits ?? [])],
-  undo: "none" in options.undo ? null : options.undo,
-  timeoutMillis: options.timeoutMillis,
-  attemptsMax: options.attemptsMax ?? ATTEMPTS_MAX,
-  timeoutReason: options.timeoutReason,
+  onTurned: options.onTurned ?? (() => null),
+  onUndone: options.onUndone ?? (() => null),
+  canceled: options.canceled ?? (() => "canceled"),
 });
 
-export const local = <D, C>(
-  name: string,
-  options: { readonly kind: Kind; readonly command: (data: D) => C; readonly refused: string },
-): LocalStep<D, C> => ({ _tag: "Local", name, kind: options.kind, local: options.command, refused: options.refused });
+/** Adds to a saga: what `Saga.step` and its like return. */
+export type Part<D, C, P extends Phase, Q extends Phase = P> = (draft: Draft<D, C, P>) => Draft<D, C, Q>;
 
-export interface DefinitionError {
-  readonly _tag: "DefinitionError";
-  readonly saga: string;
-  readonly problem: string;
-}
+/** A compensatable step: a command, its replies, and how it is undone, or why it need not be. */
+export const step =
+  <D, C, B, R, U = never, PB = never, SB = never>(
+    name: string,
+    options: RemoteStep.CompensatableOptions<NoInfer<D>, B, R, U, PB, SB>,
+  ): Part<D, C, "open"> =>
+  (draft) =>
+    add(draft, "open", RemoteStep.make<D, B, R, U, PB, SB>(name, "compensatable", draft.last, options));
 
-export type Parts<D, C> = Omit<Definition<D, C>, "awaits">;
+/**
+ * The point of no return. Refused, the saga turns around; unknown, it is asked again until it is known. Its undo is for a
+ * step after it that fails for good.
+ */
+export const pivot =
+  <D, C, B, R, U = never, PB = never, SB = never>(
+    name: string,
+    options: RemoteStep.PivotOptions<NoInfer<D>, B, R, U, PB, SB>,
+  ): Part<D, C, "open", "pivoted"> =>
+  (draft) =>
+    add(draft, "pivoted", RemoteStep.make<D, B, R, U, PB, SB>(name, "pivot", draft.last, options));
 
-/** The definition, or what is wrong with it and what to do about it. */
-export const validate = <D, C>(parts: Parts<D, C>): Result.Result<Definition<D, C>, DefinitionError> => {
-  const refuse = (problem: string): Result.Result<never, DefinitionError> =>
-    Result.fail({ _tag: "DefinitionError", saga: parts.name, problem });
-  const names = new Set<string>();
-  for (const step of parts.steps) {
-    if (names.has(step.name)) return refuse(`two steps are named "${step.name}": give each its own name`);
-    names.add(step.name);
-  }
-  const pivots = parts.steps.filter((step) => step.kind === "pivot");
-  if (pivots.length !== 1) return refuse(`it has ${pivots.length} pivots: declare exactly one step as the point of no return`);
-  const pivot = parts.steps.findIndex((step) => step.kind === "pivot");
-  for (const [index, step] of parts.steps.entries()) {
-    if (index < pivot && step.kind !== "compensatable") return refuse(`"${step.name}" stands before the pivot: make it compensatable`);
-    if (index > pivot && step.kind !== "retriable") return refuse(`"${step.name}" stands after the pivot: make it retriable`);
-    if (step._tag === "Remote" && step.timeoutMillis <= 0) return refuse(`"${step.name}" needs a timeout above 0 milliseconds`);
-  }
-  const awaits = new Map<string, Message.AnyType>();
-  for (const step of parts.steps) {
-    if (step._tag === "Remote") for (const type of step.awaits) awaits.set(type.type, type);
-  }
-  return Result.succeed({ ...parts, awaits: [...awaits.values()] });
-};
+/** A step after the pivot: asked until it is done. One that may fail for good says what happens `otherwise`. */
+export const retriable =
+  <D, C, B, R, U = never, PB = never, SB = never>(
+    name: string,
+    options: RemoteStep.RetriableOptions<NoInfer<D>, B, R, U, PB, SB>,
+  ): Part<D, C, "pivoted"> =>
+  (draft) =>
+    add(draft, "pivoted", RemoteStep.make<D, B, R, U, PB, SB>(name, "retriable", draft.last, options));
 
-/** Like `validate`; throws on a wrong definition, which is a programming error found at start. */
-export const make = <D, C>(parts: Parts<D, C>): Definition<D, C> => {
-  const valid = validate(parts);
-  if (Result.isFailure(valid)) throw new Error(`saga "${parts.name}": ${valid.failure.problem}`);
-  return valid.success;
+/** A command to the aggregate in the coordinator's transaction, answered at once. Refused, the saga turns around. */
+export const local =
+  <D, C, P extends Phase, const L extends C>(
+    name: string,
+    options: {
+      readonly command: (data: NoInfer<D>) => L;
+      readonly refused: string;
+      readonly when?: (data: NoInfer<D>) => boolean;
+    },
+  ): Part<D, C, P> =>
+  (draft) =>
+    add(draft, draft.phase, {
+      _tag: "Local",
+      name,
+      kind: draft.phase === "open" ? "compensatable" : "retriable",
+      after: draft.last,
+      when: options.when ?? null,
+      otherwise: "undo",
+      awaits: [],
+      local: options.command,
+      refused: options.refused,
+    });
+
+/**
+ * Waits for a message from outside, which counts also when it comes before its turn. With a `timeout` it is a race: what
+ * happens `otherwise` happens when the time is over first, or when one of `failed` comes.
+ */
+export const signal =
+  <D, C, P extends Phase, R>(name: string, options: SignalStep.Options<NoInfer<D>, R>): Part<D, C, P> =>
+  (draft) =>
+    add(draft, draft.phase, SignalStep.make<D, R>(name, draft.phase === "open" ? "compensatable" : "retriable", draft.last, options));
+
+/** Branches that run side by side; what comes next waits for all of them. A branch is a step, or several in a row. */
+export const parallel =
+  <D, C, P extends Phase>(branches: ReadonlyArray<Part<D, C, P> | ReadonlyArray<Part<D, C, P>>>): Part<D, C, P> =>
+  (draft) => {
+    let joined = draft;
+    const last: Array<string> = [];
+    for (const branch of branches) {
+      let grown = { ...joined, last: draft.last };
+      for (const part of typeof branch === "function" ? [branch] : branch) grown = part(grown);
+      last.push(...grown.last);
+      joined = grown;
+    }
+    return { ...joined, last };
+  };
+
+/** The last part: what the participants answer, in full. Refuses a reply that no step awaits. */
+export const answers =
+  <D, C, P extends Phase>(replies: ReadonlyArray<Message.AnyType>): Part<D, C, P> =>
+  (draft) => {
+    for (const { type } of replies) {
+      if (draft.awaits.some((awaited) => awaited.type === type)) continue;
+      SagaRules.refuse(draft.name, `no step awaits the reply "${type}": name it in a step's done, failed, undo or probe`);
+    }
+    return draft;
+  };
+
+const add = <D, C, P extends Phase, Q extends Phase>(draft: Draft<D, C, P>, phase: Q, added: Step<D, C>): Draft<D, C, Q> => {
+  const awaits = added.awaits.filter(({ type }) => !draft.awaits.some((known) => known.type === type));
+  const steps = [...draft.steps, added];
+  const problem = SagaRules.problem(steps);
+  if (problem !== null) SagaRules.refuse(draft.name, problem);
+  return { ...draft, phase, steps, last: [added.name], awaits: [...draft.awaits, ...awaits] };
 };
 
 /** Longest time from the first request of `from` until `to` is done or given up, in milliseconds: what a hold must outlive. */
 export const worstCaseMillis = <D, C>(definition: Definition<D, C>, from: string, to: string): number => {
-  const first = definition.steps.findIndex((step) => step.name === from);
-  const last = definition.steps.findIndex((step) => step.name === to);
+  const first = definition.steps.findIndex((candidate) => candidate.name === from);
+  const last = definition.steps.findIndex((candidate) => candidate.name === to);
   let total = 0;
-  for (const step of definition.steps.slice(first, last + 1)) {
-    if (step._tag === "Remote") total += step.timeoutMillis * step.attemptsMax;
-  }
+  for (const between of definition.steps.slice(first, last + 1)) total += worstOf(between);
   return total;
+};
+
+const worstOf = <D, C>(one: Step<D, C>): number => {
+  switch (one._tag) {
+    case "Local":
+      return 0;
+    case "Signal":
+      return one.timeoutMillis ?? Number.POSITIVE_INFINITY;
+    case "Remote": {
+      const asked = one.timeoutMillis * one.attemptsMax;
+      const rounds = (one.retry?.rounds ?? 1) + (one.retryOn?.rounds ?? 1) - 1;
+      const pauses = (one.retry?.maxMillis ?? 0) * ((one.retry?.rounds ?? 1) - 1);
+      return asked * rounds + pauses + (one.retryOn === null ? 0 : one.retryOn.timeoutMillis * (one.retryOn.rounds - 1));
+    }
+  }
 };

@@ -172,33 +172,6 @@ describe("an instance's timer", () => {
   });
 });
 
-describe("a definition", () => {
-  const step = (name: string, kind: Saga.Kind) => Saga.local<null, null>(name, { kind, command: () => null, refused: "no" });
-  const problem = (steps: ReadonlyArray<Saga.Step<null, null>>): string => {
-    const valid = Saga.validate({
-      name: "x",
-      version: 1,
-      startAfterMillis: 0,
-      undoRetryMillis: { first: 1, max: 1 },
-      steps,
-      onTurned: () => null,
-      onUndone: () => null,
-      canceled: () => "canceled",
-    });
-    return valid._tag === "Failure" ? valid.failure.problem : "none";
-  };
-
-  it("that could leave something undone is refused with what to do", () => {
-    expect(problem([step("a", "compensatable"), step("b", "pivot"), step("c", "retriable")])).toBe("none");
-    expect(problem([step("a", "pivot"), step("a", "retriable")])).toContain('named "a"');
-    expect(problem([step("a", "compensatable")])).toContain("0 pivots");
-    expect(problem([step("a", "pivot"), step("b", "pivot")])).toContain("2 pivots");
-    expect(problem([step("a", "retriable"), step("b", "pivot")])).toContain("make it compensatable");
-    expect(problem([step("a", "pivot"), step("b", "compensatable")])).toContain("make it retriable");
-    expect(() => Saga.make({ ...definition, steps: [] })).toThrow('saga "checkout": it has 0 pivots');
-  });
-});
-
 /** What a fault may be, drawn by a number. */
 const act = (world: World, draw: number): void => {
   const { length } = world.network;
