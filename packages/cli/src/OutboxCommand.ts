@@ -208,6 +208,8 @@ const settle = Effect.fn("Outbox.settle")(function* (flags: Decision, action: Pa
   }
   const done = settled.map(({ id }) => id);
   const unknown = flags.ids.filter((id) => !done.includes(id));
-  yield* Output.data(flags.json, { schema, [verb]: done, unknown }, done.map((id) => `${verb} ${id}`).join("\n"));
+  if (flags.json || done.length > 0) {
+    yield* Output.data(flags.json, { schema, [verb]: done, unknown }, done.map((id) => `${verb} ${id}`).join("\n"));
+  }
   if (unknown.length > 0) return yield* CliFailure.failed(`not parked in schema ${schema}: ${unknown.join(", ")}`);
 });

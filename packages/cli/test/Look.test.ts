@@ -223,6 +223,7 @@ describe("saga outbox parked, retry, discard and decisions", () => {
     expect([code, JSON.parse(stdout)]).toEqual([1, { schema: "order", discarded: [id], unknown: ["m-unknown"] }]);
     expect(stderr).toContain("not parked in schema order: m-unknown");
     expect(await look("outbox", "parked", "--schema", "order")).toMatchObject({ code: 0 });
+    expect(await look("outbox", "retry", id, "--schema", "order")).toMatchObject({ code: 1, stdout: "" });
   });
 
   test("shows afterwards who decided what, and why, the newest first", async () => {
