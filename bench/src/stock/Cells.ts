@@ -48,7 +48,7 @@ export const living = (bench: Bench, contender: Contender.Contender): Promise<Me
 
 /** A sale of a few units, with as many buyers as it can answer. */
 export const losing = (bench: Bench, contender: Contender.Contender): Promise<Measured> =>
-  alone(bench, contender, "reserve", { lines: 1, hot: 1, inFlight: MANY }, { hotUnits: SALE_UNITS, soldOut: 1 });
+  alone(bench, contender, "reserve", { lines: 1, hot: 1, inFlight: MANY, every: 64 }, { hotUnits: SALE_UNITS, soldOut: 1 });
 
 const alone = async (bench: Bench, contender: Contender.Contender, command: string, work: Numbers, place: Numbers): Promise<Measured> => {
   await contender.ask("open", { ...place, cell: cells++, seeded: 1 });

@@ -8,5 +8,5 @@ const url = process.env["BENCH_REDIS_URL"] ?? "";
 
 serve(({ prefix, shard, soldOut }) => {
   const client = RedisClient.layer.pipe(Layer.provide(RedisConfig.layer({ url, prefix })));
-  return EffectEngine.open(RedisStock.layerWith({ shard: String(shard) }).pipe(Layer.provide(client)), soldOut, async () => undefined);
+  return EffectEngine.open(RedisStock.layerWith({ shard }).pipe(Layer.provide(client)), soldOut, async () => undefined);
 });
