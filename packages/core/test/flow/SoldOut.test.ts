@@ -1,68 +1,16 @@
-import { Clock, Context, Effect, Fiber, Latch, Layer, Metric, Result, type Scope } from "effect";
+import { Effect, Fiber, Latch, Layer, Metric } from "effect";
 import { TestClock } from "effect/testing";
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { OrderId, SoldOut, type StockCommand, type StockLedger, StockReservation, StoreError } from "../../src/index.ts";
+import { SoldOut, type StockCommand, StoreError } from "../../src/index.ts";
 import * as MemoryStock from "../../src/memory/MemoryStock.ts";
-import * as Contract from "../../src/testing/Contract.ts";
 import * as StockContention from "../../src/testing/contracts/StockContention.ts";
 import * as StockReservationContract from "../../src/testing/contracts/StockReservationContract.ts";
 import { alive, word } from "../../src/testing/contracts/StockShop.ts";
 import { line } from "../domain/stock/StockModel.ts";
+import { adjust, apple, connect, memory, onTestClock, order, pear, release, request, type Reserve, shop } from "./SoldOutProcess.ts";
 
-const apple = line("apple", 1).sku;
-const pear = line("pear", 1).sku;
-const TTL_MS = 60_000;
 const BUYERS = 10_000;
 const UNITS = 100;
-
-type Reserve = Extract<StockCommand, { readonly _tag: "Reserve" }>;
-
-const order = (name: string | number) => OrderId.make(`o${name}`);
-const request = (name: string | number, quantity = 1, sku = apple, ttlMillis = TTL_MS): Reserve => ({
-  _tag: "Reserve",
-  orderId: order(name),
-  lines: [line(sku, quantity)],
-  ttlMillis,
-});
-const adjust = (id: string, delta: number, sku = apple): StockCommand => ({ _tag: "Adjust", id, sku, delta });
-const release = (name: string | number): StockCommand => ({ _tag: "Release", orderId: order(name) });
-
-/** A process in front of `engine`, which counts the commands that reach it. */
-const connect = Effect.fnUntraced(function* (engine: StockReservation["Service"]) {
-  const asked: Array<StockCommand> = [];
-  const counting = Layer.succeed(StockReservation, {
-    ...engine,
-    execute: (commands) => Effect.suspend(() => (asked.push(...commands), engine.execute(commands))),
-  });
-  const context = yield* Layer.build(Layer.fresh(SoldOut.layer.pipe(Layer.provide(counting))));
-  const stock = Context.get(context, StockReservation);
-  const door = Context.get(context, SoldOut.SoldOut);
-  return {
-    asked,
-    stock,
-    ask: (...commands: ReadonlyArray<StockCommand>) => Effect.map(stock.execute(commands), (answers) => answers.map(word)),
-    first: (...requests: ReadonlyArray<Reserve>) => Effect.map(door.first(requests), (answers) => answers.map(word)),
-    door,
-  };
-});
-
-const memory = Effect.map(Layer.build(Layer.fresh(MemoryStock.layer)), (context) => Context.get(context, StockReservation));
-
-/** One process in front of an engine of its own, with these apples. */
-const shop = Effect.fnUntraced(function* (units: number) {
-  const process = yield* connect(yield* memory);
-  yield* process.ask(adjust("seed", units), adjust("seed-pear", 9, pear));
-  process.asked.length = 0;
-  return process;
-});
-
-const onTestClock = <A, E>(run: Effect.Effect<A, E, Scope.Scope>) =>
-  Effect.scoped(run).pipe(
-    Effect.provideService(Contract.Wait, (millis) => TestClock.adjust(millis)),
-    Effect.provide(TestClock.layer()),
-    Effect.runPromise,
-  );
 
 describe("MemoryStock behind SoldOut keeps the contract of StockReservation: it", () => {
   for (const { name, run } of StockReservationContract.cases) {
@@ -138,14 +86,15 @@ describe("SoldOut", () => {
 
   test("answers requests for at least as many units as were refused, and only them", () =>
     Effect.gen(function* () {
-      const { first, asked } = yield* shop(3);
+      const { ask, first, asked } = yield* shop(3);
       expect(yield* first(request("a", 5))).toEqual(["OutOfStock"]);
       expect(yield* first(request("b", 6), request("c", 5))).toEqual(["OutOfStock", "OutOfStock"]);
       expect(asked.length).toBe(1);
       expect(yield* first(request("d", 4), request("e", 3), request("f", 5))).toEqual(["OutOfStock", "Reserved", "OutOfStock"]);
       expect(asked.map((command) => (command._tag === "Adjust" ? "" : command.orderId))).toEqual(["a", "d", "e"].map(order));
-      expect(yield* first(request("g", 4))).toEqual(["OutOfStock"]);
-      expect(asked.length).toBe(3);
+      expect(yield* ask(request("g", 9))).toEqual(["OutOfStock"]);
+      expect(yield* first(request("h", 4))).toEqual(["OutOfStock"]);
+      expect(asked.length).toBe(4);
     }).pipe(onTestClock));
 
   test("leaves to the engine what it refuses with another word, and what asks for more than one line", () =>
@@ -225,85 +174,3 @@ describe("SoldOut", () => {
       expect(yield* first(request("b"))).toEqual(["Reserved"]);
     }).pipe(onTestClock));
 });
-
-/** What happens to a few orders in one of two processes, after so many milliseconds. */
-interface Step {
-  readonly at: 0 | 1;
-  readonly moved: number;
-  readonly order: number;
-  readonly what: "ask" | "release" | "commit" | "expire" | "deliver";
-}
-
-const steps: fc.Arbitrary<ReadonlyArray<Step>> = fc.array(
-  fc.record({
-    at: fc.constantFrom(0, 1),
-    moved: fc.constantFrom(0, 1, 100, SoldOut.SOLD_OUT_MS),
-    order: fc.integer({ min: 0, max: 7 }),
-    what: fc.constantFrom("ask", "ask", "ask", "release", "commit", "expire", "deliver"),
-  }),
-  { maxLength: 60 },
-);
-
-describe("SoldOut in two processes, when only first requests come through `first`,", () => {
-  test("tells no order that was granted that there was no stock, and refuses from a mark only what the engine refused a moment ago", () =>
-    fc.assert(
-      fc.asyncProperty(steps, (all) => onTestClock(replay(all))),
-      { numRuns: 300 },
-    ));
-});
-
-const replay = Effect.fnUntraced(function* (all: ReadonlyArray<Step>) {
-  const engine = yield* memory;
-  const processes = [yield* connect(engine), yield* connect(engine)] as const;
-  yield* engine.execute([adjust("seed", 3)]);
-  const seen = new Set<number>();
-  const granted = new Set<number>();
-  /** Per process: the refusals of the engine, none older than the last units that came back through the process. */
-  const refusals: [Array<Refusal>, Array<Refusal>] = [[], []];
-  for (const [index, { at, moved, order: name, what }] of all.entries()) {
-    yield* TestClock.adjust(moved);
-    const process = processes[at];
-    const now = Number(yield* Clock.monotonicTimeNanos) / 1_000_000;
-    if (what === "ask") {
-      const ask = request(name, 1 + (name % 3), apple, 1 + name * 50);
-      const before = process.asked.length;
-      const [answer] = yield* seen.has(name) ? process.stock.execute([ask]) : process.door.first([ask]);
-      const said = answer === undefined ? "nothing" : word(answer);
-      if (said === "OutOfStock") expect(granted.has(name)).toBe(false);
-      if (process.asked.length > before) {
-        if (said === "OutOfStock") refusals[at].push({ now, quantity: 1 + (name % 3) });
-      } else {
-        expect(said).toBe("OutOfStock");
-        expect(seen.has(name)).toBe(false);
-        expect(refusals[at].some((each) => now - each.now < SoldOut.SOLD_OUT_MS && each.quantity <= 1 + (name % 3))).toBe(true);
-      }
-      seen.add(name);
-      if (said === "Reserved") granted.add(name);
-    } else {
-      const [answer] = yield* process.stock.execute([commandOf(what, name, index)]);
-      if (answer !== undefined && gaveBack(answer)) refusals[at] = [];
-    }
-  }
-});
-
-interface Refusal {
-  readonly now: number;
-  readonly quantity: number;
-}
-
-const gaveBack = (answer: StockLedger.Answer): boolean =>
-  Result.isSuccess(answer) &&
-  (answer.success._tag === "Adjusted" || (answer.success._tag === "Released" && answer.success.lines.length > 0));
-
-const commandOf = (what: Exclude<Step["what"], "ask">, name: number, index: number): StockCommand => {
-  switch (what) {
-    case "release":
-      return release(name);
-    case "commit":
-      return { _tag: "Commit", orderId: order(name) };
-    case "expire":
-      return { _tag: "Expire", orderId: order(name) };
-    case "deliver":
-      return adjust(`delivery-${index}`, 1);
-  }
-};
