@@ -4,7 +4,7 @@ import type { StockCommand } from "@org/saga-core";
 import type { Engine } from "./Engine.ts";
 import { serve } from "./ServeStock.ts";
 
-/** Of 8, 16 and 32 as good as any. */
+/** As the requests of the other benches. */
 const CONNECTIONS = 16;
 
 const SCHEMA = "stock_tx";
