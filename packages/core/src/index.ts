@@ -101,6 +101,7 @@ export * as MemoryOutbox from "./memory/MemoryOutbox.ts";
 export * as MemorySagaStore from "./memory/MemorySagaStore.ts";
 export * as MemoryStock from "./memory/MemoryStock.ts";
 export * as MemoryStockBooks from "./memory/MemoryStockBooks.ts";
+export * as MemoryStockLog from "./memory/MemoryStockLog.ts";
 export * as MemoryStores from "./memory/MemoryStores.ts";
 export * as MemoryTimers from "./memory/MemoryTimers.ts";
 export * as MemoryUnitOfWork from "./memory/MemoryUnitOfWork.ts";

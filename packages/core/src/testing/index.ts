@@ -8,6 +8,7 @@ export * as InboxContract from "./contracts/InboxContract.ts";
 export * as OutboxContract from "./contracts/OutboxContract.ts";
 export * as UnitOfWorkContract from "./contracts/UnitOfWorkContract.ts";
 export * as StockContention from "./contracts/StockContention.ts";
+export * as StockLogContract from "./contracts/StockLogContract.ts";
 export * as StockReservationContract from "./contracts/StockReservationContract.ts";
 export * as Invariants from "./Invariants.ts";
 export * as Simulator from "./Simulator.ts";
