@@ -1,4 +1,4 @@
-import { Effect, Fiber, Latch, Result } from "effect";
+import { Effect, Exit, Fiber, Latch, Result, Scope } from "effect";
 import { describe, expect, test } from "vitest";
 import { OrderId, StockLedger, StockMailbox, StoreError, type StockCommand } from "../../src/index.ts";
 
@@ -26,6 +26,92 @@ describe("StockMailbox", () => {
       expect(batches).toEqual([["a"], ["b", "c", "d"]]);
       expect(answers).toEqual([decide([release("a")]), decide([release("b"), release("c")]), decide([release("d")])]);
     }).pipe(Effect.scoped, Effect.runPromise));
+
+  test("begins a batch beside another one, if the engine may and enough commands wait", () =>
+    Effect.gen(function* () {
+      const batches: Array<number> = [];
+      const gate = yield* Latch.make(false);
+      const run = (commands: ReadonlyArray<StockCommand>) => {
+        batches.push(commands.length);
+        return Effect.as(gate.await, decide(commands));
+      };
+      const execute = yield* StockMailbox.make("test", run, { inFlightMax: 2 });
+      const call = (count: number) =>
+        Effect.tap(Effect.forkChild(execute(Array.from({ length: count }, (_, index) => release(`o${index}`)))), () => Effect.yieldNow);
+      const few = StockMailbox.BESIDE_MIN - 1;
+      const callers = [yield* call(1), yield* call(few)];
+      expect(batches).toEqual([1]);
+      callers.push(yield* call(1));
+      expect(batches).toEqual([1, few + 1]);
+      callers.push(yield* call(few + 1));
+      expect(batches).toEqual([1, few + 1]);
+      yield* gate.open;
+      yield* Effect.forEach(callers, Fiber.join);
+      expect(batches).toEqual([1, few + 1, few + 1]);
+    }).pipe(Effect.scoped, Effect.runPromise));
+
+  test("never divides a call, however long it is", () =>
+    Effect.gen(function* () {
+      const batches: Array<number> = [];
+      const gate = yield* Latch.make(false);
+      const execute = yield* StockMailbox.make("test", (commands) => {
+        batches.push(commands.length);
+        return Effect.as(gate.await, decide(commands));
+      });
+      const long = StockMailbox.BATCH_MAX;
+      const callers = yield* Effect.forEach([1, 1, long, 2 * long, 1], (count) =>
+        Effect.tap(Effect.forkChild(execute(Array.from({ length: count }, (_, index) => release(`o${index}`)))), () => Effect.yieldNow),
+      );
+      yield* gate.open;
+      yield* Effect.forEach(callers, Fiber.join);
+      expect(batches).toEqual([1, 1, long, 2 * long, 1]);
+    }).pipe(Effect.scoped, Effect.runPromise));
+
+  test("takes back the call of a caller that is interrupted before its batch", () =>
+    Effect.gen(function* () {
+      const batches: Array<ReadonlyArray<string>> = [];
+      const gate = yield* Latch.make(false);
+      const execute = yield* StockMailbox.make("test", (commands) => {
+        batches.push(ids(commands));
+        return Effect.as(gate.await, decide(commands));
+      });
+      const callers = yield* Effect.forEach(["a", "b", "c"], (name) =>
+        Effect.tap(Effect.forkChild(execute([release(name)])), () => Effect.yieldNow),
+      );
+      const [, b] = callers;
+      if (b !== undefined) yield* Fiber.interrupt(b);
+      yield* gate.open;
+      yield* Effect.forEach(
+        callers.filter((caller) => caller !== b),
+        Fiber.join,
+      );
+      expect(batches).toEqual([["a"], ["c"]]);
+    }).pipe(Effect.scoped, Effect.runPromise));
+
+  test("refuses above its capacity, at once", () =>
+    Effect.gen(function* () {
+      const execute = yield* StockMailbox.make("test", () => Effect.never);
+      const full = Array.from({ length: StockMailbox.CAPACITY }, () => release("a"));
+      yield* Effect.tap(Effect.forkChild(execute([release("a")])), () => Effect.yieldNow);
+      yield* Effect.tap(Effect.forkChild(execute(full)), () => Effect.yieldNow);
+      expect(yield* Effect.flip(execute([release("a")]))).toMatchObject({ reason: "Unavailable" });
+    }).pipe(Effect.scoped, Effect.runPromise));
+
+  test("leaves nobody waiting when it is closed: what had begun may have happened, the rest did not", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make();
+      const execute = yield* Scope.provide(
+        StockMailbox.make("test", () => Effect.never),
+        scope,
+      );
+      const callers = yield* Effect.forEach(["a", "b"], (name) =>
+        Effect.tap(Effect.forkChild(Effect.flip(execute([release(name)]))), () => Effect.yieldNow),
+      );
+      yield* Scope.close(scope, Exit.void);
+      const told = yield* Effect.forEach(callers, Fiber.join);
+      expect(told.map((error) => error.reason)).toEqual(["Unknown", "Unavailable"]);
+      expect(yield* Effect.flip(execute([release("c")]))).toMatchObject({ reason: "Unavailable" });
+    }).pipe(Effect.runPromise));
 
   test("answers nothing to nothing", () =>
     Effect.gen(function* () {

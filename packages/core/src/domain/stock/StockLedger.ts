@@ -36,6 +36,7 @@ import {
 import { tagOf, type TakenLine, type Warehouse } from "./Warehouse.ts";
 
 export type { StockEvent } from "./StockEvent.ts";
+export { ordinaryLines } from "./StockReserving.ts";
 export {
   Adjustment,
   Asked,

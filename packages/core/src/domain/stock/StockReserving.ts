@@ -3,7 +3,7 @@ import { Result } from "effect";
 import { HOLD_TTL_MAX_MS, ORDER_LINES_MAX, QUANTITY_MAX, WAREHOUSES_MAX } from "../Limits.ts";
 import type { Timestamp } from "../Timestamp.ts";
 import { Quantity, type Sku, type StockLine } from "./Sku.ts";
-import type { Reserve, Reserved, StockRejection } from "./StockCommand.ts";
+import type { Reserve, Reserved, StockCommand, StockRejection } from "./StockCommand.ts";
 import * as StockPlacement from "./StockPlacement.ts";
 import { buyerKey, type Asked, type Hold, type StockView, sumLines } from "./StockState.ts";
 import type { TakenLine } from "./Warehouse.ts";
@@ -33,6 +33,19 @@ export const reserve = (state: StockView, command: Reserve, hold: Hold | undefin
   return asked === null
     ? done({ _tag: "Reserved", orderId, lines: held.lines, until }, [{ _tag: "Held", ...held }])
     : done(reserved(orderId, held.lines, until, asked), [{ _tag: "Held", ...held, asked }]);
+};
+
+/**
+ * The lines of a reserve that asks for nothing beyond the ordinary, as its hold will have them; null: it does, or is not valid.
+ * If no SKU is short in the default warehouse, and the order was never seen, it is granted just these. For engines that let
+ * their database check that.
+ */
+export const ordinaryLines = (command: StockCommand): ReadonlyArray<StockLine> | null => {
+  if (command._tag !== "Reserve" || Result.isFailure(checkedTtl(command.ttlMillis))) return null;
+  const lines = checkedLines(command.lines);
+  if (Result.isFailure(lines)) return null;
+  const wishes = wishesOf(command, lines.success);
+  return Result.isSuccess(wishes) && wishes.success === null ? lines.success : null;
 };
 
 /** What a hold's own `Reserve` is answered, then and now. */
@@ -116,6 +129,7 @@ const checkedLines = (lines: ReadonlyArray<StockLine>): Result.Result<ReadonlyAr
   if (lines.length > ORDER_LINES_MAX) return invalid(`a reservation has at most ${ORDER_LINES_MAX} lines`);
   // Each on its own first: a negative line must not hide in a sum.
   if (!lines.every((line) => isQuantity(line.quantity))) return invalid(`a quantity is a whole number from 1 to ${QUANTITY_MAX}`);
+  if (lines.length === 1) return Result.succeed(lines);
   const summed = sumLines(lines);
   if (!summed.every(([, quantity]) => isQuantity(quantity))) return invalid(`the lines of one SKU sum up to more than ${QUANTITY_MAX}`);
   return Result.succeed(summed.map(([sku, quantity]) => ({ sku, quantity: Quantity.make(quantity) })));
