@@ -72,7 +72,7 @@ export const make = Effect.fnUntraced(function* ({
       Effect.map(log.read(SHARD, serving.generation), (view) => (view === null ? "Ended" : look(view))),
     );
 
-  /** By the log; null: it does not serve any more. What it granted waits for the journal. */
+  /** By the log; null: it does not serve any more, or the ledger knows better. */
   const byLog = Effect.fnUntraced(function* (serving: StockServing, commands: ReadonlyArray<StockCommand>) {
     yield* journal.room;
     const decided = yield* shard.ask(
@@ -82,11 +82,13 @@ export const make = Effect.fnUntraced(function* ({
     if (decided === null) return null;
     if (!durable) {
       yield* journal.send(serving, decided.writes.holds);
-      return { answers: decided.answers, isKept: null };
+      return decided.answers;
     }
     // Those that were granted before, too: whoever was told of them may have died since.
     const holds = yield* looking(serving, (view) => heldBy(view, grantedIn(commands, decided.answers)));
-    return holds === null ? null : { answers: decided.answers, isKept: yield* journal.put(serving, holds) };
+    if (holds === null) return null;
+    const outcomes = yield* journal.write(serving, holds);
+    return outcomes.every((outcome) => outcome === "Kept") ? decided.answers : null;
   });
 
   const reserve = Effect.fnUntraced(function* (
@@ -99,10 +101,8 @@ export const make = Effect.fnUntraced(function* ({
         if (verdict !== null) return verdict.answers;
         continue;
       }
-      const granted = yield* gate.reserve(ordersOf(commands), byLog(serving, commands));
-      if (granted === null) continue;
-      const outcomes = granted.isKept === null ? [] : yield* granted.isKept;
-      if (outcomes.every((outcome) => outcome === "Kept")) return granted.answers;
+      const answers = yield* gate.reserve(ordersOf(commands), byLog(serving, commands));
+      if (answers !== null) return answers;
     }
   });
 

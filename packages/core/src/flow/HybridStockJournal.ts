@@ -39,8 +39,8 @@ export interface Journal {
   readonly room: Effect.Effect<void, StoreError>;
   /** Granted in this generation, and not in the ledger yet. */
   readonly waiting: (serving: StockServing) => ReadonlyArray<Hold>;
-  /** From now on they wait; the effect that this gives ends when they are in the ledger, or cannot be: one outcome each. */
-  readonly put: (serving: StockServing, holds: ReadonlyArray<Hold>) => Effect.Effect<Effect.Effect<ReadonlyArray<Outcome>, StoreError>>;
+  /** Until they are in the ledger, or cannot be; one outcome each. */
+  readonly write: (serving: StockServing, holds: ReadonlyArray<Hold>) => Effect.Effect<ReadonlyArray<Outcome>, StoreError>;
   /** Sees to it that they come into the ledger, in the background. */
   readonly send: (serving: StockServing, holds: ReadonlyArray<Hold>) => Effect.Effect<void>;
   /** As metrics. */
@@ -99,7 +99,7 @@ export const make = Effect.fnUntraced(function* ({
     run,
   });
 
-  const write = Effect.fnUntraced(function* ({ holds, generation }: Waiting): Effect.fn.Return<ReadonlyArray<Outcome>, StoreError> {
+  const write: Journal["write"] = Effect.fnUntraced(function* ({ generation }, holds) {
     const exits = yield* mailbox.submitAll(holds.map((hold) => ({ hold, generation })));
     return yield* Effect.forEach(exits, (exit) => Effect.mapError(exit, toStoreError));
   });
@@ -124,19 +124,19 @@ export const make = Effect.fnUntraced(function* ({
   });
 
   /** Until all is known of them, however long the ledger is away. */
-  const insist = Effect.fnUntraced(function* (entry: Waiting): Effect.fn.Return<void, StoreError> {
-    const outcomes = yield* write(entry);
+  const insist = Effect.fnUntraced(function* (serving: StockServing, entry: Waiting): Effect.fn.Return<void, StoreError> {
+    const outcomes = yield* write(serving, entry.holds);
     const over = entry.holds.filter((_, index) => outcomes[index] === "Over");
     const refused = outcomes.filter((outcome) => outcome === "Refused").length;
     yield* Metric.update(revoked, refused + (over.length === 0 ? 0 : yield* again(over)));
   });
 
   return {
-    put: (serving, holds) => Effect.map(enter(serving, holds), (entry) => Effect.ensuring(write(entry), leave(entry))),
+    write,
     send: Effect.fnUntraced(function* (serving, holds) {
       if (holds.length === 0) return;
       const entry = yield* enter(serving, holds);
-      yield* Effect.forkIn(Effect.ensuring(insistently(insist(entry)), leave(entry)), scope);
+      yield* Effect.forkIn(Effect.ensuring(insistently(insist(serving, entry)), leave(entry)), scope);
     }),
     waiting: ({ generation }) => [...waiting].flatMap((entry) => (entry.generation === generation ? entry.holds : [])),
     room: Effect.suspend(() =>

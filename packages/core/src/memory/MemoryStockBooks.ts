@@ -3,7 +3,6 @@
  * A write is one step that nothing can come between; there is nothing durable about it.
  */
 import { Clock, Effect, Layer } from "effect";
-import type { StockCommand } from "../domain/stock/StockCommand.ts";
 import * as StockJournal from "../domain/stock/StockJournal.ts";
 import * as StockLedger from "../domain/stock/StockLedger.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
@@ -44,7 +43,7 @@ export class Books {
     return [...this.notes.values()].filter((note) => note.generation === generation && note.at <= before).slice(0, max);
   }
 
-  #note(commands: ReadonlyArray<StockCommand>, at: Timestamp): StockNote | null {
+  #note(commands: ReadonlyArray<StockJournal.Told>, at: Timestamp): StockNote | null {
     if (commands.length === 0) return null;
     this.#noted += 1;
     const note = { id: `${this.#noted}`, commands, generation: this.serving.generation, at };

@@ -9,8 +9,7 @@
  * These are the books of one shard, which has all SKUs.
  */
 import { Context, type Effect } from "effect";
-import type { StockCommand } from "../domain/stock/StockCommand.ts";
-import type { Journaled, Work } from "../domain/stock/StockJournal.ts";
+import type { Journaled, Told, Work } from "../domain/stock/StockJournal.ts";
 import type { StockView } from "../domain/stock/StockLedger.ts";
 import type { LogServer } from "./StockLog.ts";
 import type { StockReservation } from "./StockReservation.ts";
@@ -29,7 +28,7 @@ export const ENDED_INHERITED_MAX = 10_000;
 /** What the log of a generation has to hear. */
 export interface StockNote {
   readonly id: string;
-  readonly commands: ReadonlyArray<StockCommand>;
+  readonly commands: ReadonlyArray<Told>;
 }
 
 /** `Ended`: another generation serves, and nothing was written. */

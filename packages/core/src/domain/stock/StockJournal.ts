@@ -5,20 +5,39 @@
  * 1. A hold is taken into the ledger as it was granted (lines, end), if there are the units (G1). If not, the log was stale:
  *    the hold is recorded as revoked, and nothing is promised.
  * 2. What the ledger knows of an order is never changed by its hold from the log: the ledger decided later, and knows more.
- * 3. `tell` is what changed the ledger: told to a log in any order and any number of times, the log comes to the same, or
- *    says that it cannot. Holds taken are not told: the log granted them.
+ * 3. `tell` is what changed the ledger: told to the log, however late and often, the log comes to the same, or says that it
+ *    cannot. Holds taken are not told: the log granted them.
  */
-import { Result } from "effect";
-import type { OrderId } from "../order/OrderId.ts";
+import { Result, Schema } from "effect";
+import { OrderId } from "../order/OrderId.ts";
 import type { Timestamp } from "../Timestamp.ts";
-import type { Sku, StockLine } from "./Sku.ts";
+import { Quantity, Sku, type StockLine } from "./Sku.ts";
 import * as StockBook from "./StockBook.ts";
 import type { StockCommand } from "./StockCommand.ts";
 import * as Decision from "./StockDecision.ts";
 import { apply } from "./StockEvent.ts";
 import type { Answer } from "./StockLedger.ts";
 import { availableOf, type Hold, shelfOf, type StockView, type StockWrites, sumLines } from "./StockState.ts";
-import { Quantity } from "./Sku.ts";
+import { Warehouse } from "./Warehouse.ts";
+
+const about = { orderId: OrderId };
+
+/** What a log is told, as notes keep it. */
+export const Told = Schema.Union([
+  Schema.TaggedStruct("Commit", about),
+  Schema.TaggedStruct("Release", about),
+  Schema.TaggedStruct("Ship", about),
+  Schema.TaggedStruct("Expire", about),
+  Schema.TaggedStruct("Renew", { ...about, ttlMillis: Schema.Int }),
+  Schema.TaggedStruct("Adjust", {
+    id: Schema.String,
+    sku: Sku,
+    delta: Schema.Int,
+    kind: Schema.optionalKey(Schema.Literals(["receive", "correct", "return"])),
+    warehouse: Schema.optionalKey(Warehouse),
+  }),
+]);
+export type Told = typeof Told.Type;
 
 /** Holds are taken first, so that the commands find them. */
 export interface Work {
@@ -28,9 +47,9 @@ export interface Work {
 }
 
 /**
- * - `Kept`: in the ledger, as long as it lasts.
+ * - `Kept`: it is in the ledger, or was; what became of it there since, the log is told.
  * - `Refused`: the units are not there; recorded as revoked.
- * - `Ended`: the ledger ended this order's hold before.
+ * - `Ended`: the order had another hold, or was released, before the log granted this one; the log has to take it back.
  */
 export type Keeping = "Kept" | "Refused" | "Ended";
 
@@ -40,8 +59,8 @@ export interface Journaled {
   /** One per command. */
   readonly answers: ReadonlyArray<Answer>;
   readonly writes: StockWrites;
-  /** For the log; empty: nothing changed that it does not know. */
-  readonly tell: ReadonlyArray<StockCommand>;
+  /** The commands that changed something, for the log; and what it has to take back. */
+  readonly tell: ReadonlyArray<Told>;
   /** False: holds were revoked. No command makes a log revoke the same ones: it has to begin anew. */
   readonly isTellable: boolean;
 }
@@ -49,29 +68,23 @@ export interface Journaled {
 export const decide = (state: StockView, { holds, commands }: Work, now: Timestamp): Journaled => {
   const book = StockBook.over(state);
   const keepings = holds.map((hold) => keep(book, hold));
-  const taken = new Map(holds.map(({ orderId }) => [orderId, book.holds.get(orderId)]));
+  const tell = holds.flatMap(({ orderId }, index): ReadonlyArray<Told> =>
+    keepings[index] === "Ended" ? [{ _tag: "Release", orderId }] : [],
+  );
+  let isTellable = !keepings.includes("Refused");
   const answers = commands.map((command): Answer => {
     const decided = Decision.decide(book, command, now);
     if (Result.isFailure(decided)) return Result.fail(decided.failure);
-    for (const event of decided.success.events) apply(book, event);
-    return Result.succeed(decided.success.answer);
+    const { events, answer } = decided.success;
+    for (const event of events) {
+      apply(book, event);
+      if (event._tag === "Lapsed" && event.reason === "revoked") isTellable = false;
+    }
+    // Reserves are the ledger's own only while no log serves.
+    if (events.length > 0 && command._tag !== "Reserve") tell.push(command);
+    return Result.succeed(answer);
   });
-  const writes = StockBook.writesOf(book);
-  const changed = new Map(
-    writes.holds.flatMap((hold) => {
-      const before = taken.has(hold.orderId) ? taken.get(hold.orderId) : state.holds.get(hold.orderId);
-      return before === hold ? [] : [[hold.orderId, hold] as const];
-    }),
-  );
-  const phantoms = holds.filter((hold, index) => keepings[index] === "Ended" && !changed.has(hold.orderId));
-  return {
-    keepings,
-    answers,
-    writes,
-    tell: [...phantoms.map(({ orderId }): StockCommand => ({ _tag: "Release", orderId })), ...tellOf(changed, writes, commands)],
-    isTellable:
-      !keepings.includes("Refused") && ![...changed.values()].some((hold) => hold.reason === "revoked" && hold.status === "lapsed"),
-  };
+  return { keepings, answers, writes: StockBook.writesOf(book), tell, isTellable };
 };
 
 /** The same work as commands that touch what it touches: for whoever reads or locks before deciding. */
@@ -95,61 +108,26 @@ const wholeLines = (hold: Hold): ReadonlyArray<StockLine> =>
 const keep = (book: StockBook.Book, hold: Hold): Keeping => {
   const { orderId, lines, until, asked } = hold;
   const known = book.holds.get(orderId);
-  if (known !== undefined) return known.status === "held" || known.status === "committed" ? "Kept" : "Ended";
-  const held = { _tag: "Held", orderId, lines, until, at: hold.reservedAt } as const;
+  if (known !== undefined) return again(known, hold);
   const isThere = lines.every(({ sku, quantity, warehouse }) => quantity <= unitsOf(book, sku, warehouse));
   if (!isThere && !lines.every(({ sku }) => book.skus.has(sku))) return "Refused";
+  // Refused: it ended when it began. That is how it is known if it comes again.
+  const held = { _tag: "Held", orderId, lines, until: isThere ? until : hold.reservedAt, at: hold.reservedAt } as const;
   apply(book, asked === undefined ? held : { ...held, asked });
   if (isThere) return "Kept";
   apply(book, { _tag: "Lapsed", orderId, reason: "revoked", at: hold.reservedAt });
   return "Refused";
 };
 
+/** The ledger knows the order: this very hold, which it took before, or another one that the log knows nothing of. */
+const again = (known: Hold, hold: Hold): Keeping => {
+  if (known.status === "held" || known.status === "committed") return "Kept";
+  if (known.reservedAt !== hold.reservedAt || known.lines.length === 0) return "Ended";
+  return known.until === known.reservedAt ? "Refused" : "Kept";
+};
+
 const unitsOf = (book: StockBook.Book, sku: Sku, warehouse: Hold["lines"][number]["warehouse"]): number => {
   const books = book.skus.get(sku);
   const shelf = books === undefined ? undefined : shelfOf(books, warehouse);
   return shelf === undefined ? 0 : availableOf(shelf);
-};
-
-/** What the orders came to, said as commands; each order once, with its last one. */
-const tellOf = (
-  changed: ReadonlyMap<OrderId, Hold>,
-  writes: StockWrites,
-  commands: ReadonlyArray<StockCommand>,
-): ReadonlyArray<StockCommand> => {
-  const adjusted = new Set(writes.adjustments.map(({ id }) => id));
-  const told = new Set<string>();
-  const tell: Array<StockCommand> = [];
-  for (const command of commands.toReversed()) {
-    if (command._tag === "Adjust") {
-      if (adjusted.delete(command.id)) tell.unshift(command);
-      continue;
-    }
-    const hold = changed.get(command.orderId);
-    if (hold === undefined || told.has(command.orderId)) continue;
-    // A renewal is told as itself: what ended says so by its status.
-    if (hold.status === "held" && command._tag !== "Renew") continue;
-    told.add(command.orderId);
-    tell.unshift(...wordsOf(hold, command));
-  }
-  return tell;
-};
-
-const wordsOf = (hold: Hold, command: StockCommand): ReadonlyArray<StockCommand> => {
-  const { orderId } = hold;
-  switch (hold.status) {
-    case "held":
-      return [command];
-    case "committed":
-      return [{ _tag: "Commit", orderId }];
-    case "shipped":
-      return [
-        { _tag: "Commit", orderId },
-        { _tag: "Ship", orderId },
-      ];
-    case "released":
-      return [{ _tag: "Release", orderId }];
-    case "lapsed":
-      return [{ _tag: "Expire", orderId }];
-  }
 };
