@@ -24,14 +24,14 @@ export interface State {
   readonly revision: number;
 }
 
-/** Asks a saga that rests in `compensationFailed` to undo what is left (G8). Elsewhere it changes nothing. */
-export interface Resume {
-  readonly _tag: "Resume";
-  readonly now: Timestamp;
-}
+/**
+ * What a person does about an undo that was refused for good (G8): `Resume` asks again for what is left, `Resolve` takes
+ * their word that it was done by hand. Elsewhere it changes nothing. Who and why is kept in the instance.
+ */
+export type Repair = Extract<SagaDecider.Input<unknown>, { readonly _tag: "Resume" | "Resolve" }>;
 
 /** A command of a person or a program; the coordinator stamps its time. */
-export type Command = (now: Timestamp) => Extract<Order.Command, { readonly _tag: "Place" | "Cancel" }> | Resume;
+export type Command = (now: Timestamp) => Extract<Order.Command, { readonly _tag: "Place" | "Cancel" }> | Repair;
 
 /** The order after the request, or why it was refused. Messages and timers are answered with null. */
 export type Answer = Result.Result<Order.Order, Order.Rejection> | null;
@@ -43,7 +43,9 @@ export const decide = (definition: Checkout.Definition, state: State, input: Inp
   switch (input._tag) {
     case "Request": {
       const command = input.command(now);
-      return command._tag === "Resume" ? resume(definition, state, command) : request(definition, state, command, now);
+      return command._tag === "Resume" || command._tag === "Resolve"
+        ? repair(definition, state, command)
+        : request(definition, state, command, now);
     }
     case "Message":
       return drive(definition, state, { _tag: "Reply", envelope: input.envelope, now });
@@ -134,7 +136,7 @@ const request = (
   }
 };
 
-const resume = (definition: Checkout.Definition, state: State, command: Resume): Decision<State, Answer> => {
+const repair = (definition: Checkout.Definition, state: State, command: Repair): Decision<State, Answer> => {
   const driven = drive(definition, state, command);
   const { order } = driven.state;
   return order === null ? refuse(state, { _tag: "OrderNotFound" }) : { ...driven, answer: Result.succeed(order) };

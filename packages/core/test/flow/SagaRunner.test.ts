@@ -203,6 +203,22 @@ describe("a saga whose undo was refused for good (G8)", () => {
     simulate(() => Effect.map(run([resume]), (handled) => expect(handled.map(answerOf)).toEqual([["OrderNotFound", false]])));
   });
 
+  it("goes on when a person says that it was done by hand, and keeps who said so", () => {
+    simulate(() =>
+      Effect.gen(function* () {
+        yield* run([placing("compensating"), balanced, cancel]);
+        yield* run([replyTo(M.StockReleaseRefused, { orderId }, "reserve-stock")]);
+        const by = { step: "reserve-stock", by: "ada", note: "counted by hand" };
+        const resolve = Aggregate.request<SagaRunner.Command>(orderId, (now) => ({ _tag: "Resolve", ...by, now }));
+        expect((yield* run([resolve])).map(answerOf)).toEqual([["canceled", false]]);
+        expect((yield* (yield* SagaStore).find("checkout", [orderId])).get(orderId)).toMatchObject({
+          status: "compensated",
+          state: { audit: [{ action: "resolve", ...by }] },
+        });
+      }),
+    );
+  });
+
   it("is not confirmed by a release that was told without its key", () => {
     simulate(() =>
       Effect.gen(function* () {

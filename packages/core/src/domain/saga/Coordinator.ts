@@ -9,7 +9,7 @@ import type { Decider } from "../Decider.ts";
 import { fold } from "../Decider.ts";
 import type * as Message from "../Message.ts";
 import type { Timestamp } from "../Timestamp.ts";
-import type { Definition } from "./Saga.ts";
+import type { Definition } from "./SagaDefinition.ts";
 import * as SagaDecider from "./SagaDecider.ts";
 
 export interface State<D, S> {

@@ -18,51 +18,16 @@
 import { Duration, Pipeable, type Schema } from "effect";
 import type * as Message from "../Message.ts";
 import * as RemoteStep from "./RemoteStep.ts";
+import type { Definition, Draft, Failure, Phase } from "./SagaDefinition.ts";
 import * as SagaRules from "./SagaRules.ts";
 import type { Step } from "./SagaStep.ts";
 import * as SignalStep from "./SignalStep.ts";
 
+export type { Definition, Draft, Failure, Phase } from "./SagaDefinition.ts";
 export { mayTurn } from "./SagaRules.ts";
+export { fingerprint, of as shapeOf, type Shape, type StepShape } from "./SagaShape.ts";
 export { ATTEMPTS_MAX, failedBy } from "./RemoteStep.ts";
 export type { FailedReply, Kind, LocalStep, Otherwise, Outcome, RemoteStep, SignalStep, Step, Undo } from "./SagaStep.ts";
-
-/** Why a saga turns around. `reason` is a word that the definition chose. */
-export interface Failure {
-  readonly step: string;
-  readonly reason: string;
-}
-
-/** `open`: the pivot is still to be declared. */
-export type Phase = "open" | "pivoted";
-
-/** A saga while it is declared; with its pivot it is a definition. */
-export interface Draft<D, C, P extends Phase> extends Pipeable.Pipeable {
-  readonly name: string;
-  readonly version: number;
-  readonly phase: P;
-  readonly data: Schema.Codec<D, unknown>;
-  /** In an order in which each comes after those that it comes `after`. */
-  readonly steps: ReadonlyArray<Step<D, C>>;
-  /** What the next step comes after. */
-  readonly last: ReadonlyArray<string>;
-  /** Every message type that instances of this saga await. */
-  readonly awaits: ReadonlyArray<Message.AnyType>;
-  /** Rest in front of the first step, in milliseconds. */
-  readonly startAfterMillis: number;
-  /** From the start on, in milliseconds: what is not at its pivot by then is undone with `deadlineReason`. Null: none. */
-  readonly deadlineMillis: number | null;
-  readonly deadlineReason: string;
-  /** First and longest pause between two requests of an undo, in milliseconds. */
-  readonly undoRetryMillis: { readonly first: number; readonly max: number };
-  /** Told to the aggregate when the saga turns around after the pivot. */
-  readonly onTurned: (failure: Failure, data: D) => C | null;
-  /** Told to the aggregate when everything is undone. `pivoted`: the pivot had been passed. */
-  readonly onUndone: (failure: Failure, data: D, pivoted: boolean) => C | null;
-  /** A cancel by this word is a failure with this reason. */
-  readonly canceled: (by: string) => string;
-}
-
-export type Definition<D, C> = Draft<D, C, "pivoted">;
 
 export interface Options<D, E, C> {
   readonly version: number;

@@ -25,7 +25,7 @@
  */
 import type * as Message from "../Message.ts";
 import type { Timestamp } from "../Timestamp.ts";
-import type { Definition } from "./Saga.ts";
+import type { Definition } from "./SagaDefinition.ts";
 import * as SagaForward from "./SagaForward.ts";
 import {
   type AuditEntry,

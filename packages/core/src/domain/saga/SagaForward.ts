@@ -1,7 +1,7 @@
 /** Going forward: which steps begin, what an outcome means for its step, and when a step is asked again. */
 import { fnv1a } from "../Shard.ts";
 import type { Timestamp } from "../Timestamp.ts";
-import type { Definition } from "./Saga.ts";
+import type { Definition } from "./SagaDefinition.ts";
 import { type Instance, keysOf, type Send, stateOf, stepKey, type Transition, withStep } from "./SagaState.ts";
 import type { Failed, Outcome, RemoteStep, Retry, SignalStep, Step } from "./SagaStep.ts";
 import { pauseMillis, turn } from "./SagaUndo.ts";

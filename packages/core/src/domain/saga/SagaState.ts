@@ -1,7 +1,7 @@
 /** What an instance of a saga is, what happens to it, and what it asks the world to do. */
 import type * as Message from "../Message.ts";
 import type { Timestamp } from "../Timestamp.ts";
-import type { Definition, Failure } from "./Saga.ts";
+import type { Definition, Failure } from "./SagaDefinition.ts";
 import type { Kept } from "./SagaStep.ts";
 
 export type Status = "running" | "compensating" | "completed" | "compensated" | "compensationFailed";

@@ -4,7 +4,7 @@
  * first.
  */
 import type { Timestamp } from "../Timestamp.ts";
-import type { Definition, Failure } from "./Saga.ts";
+import type { Definition, Failure } from "./SagaDefinition.ts";
 import {
   type AuditEntry,
   AUDIT_MAX,
