@@ -1,6 +1,7 @@
-/** The tables of the stock ledger (`0002_stock`, `0007_stock_engine`) as drizzle knows them. */
-import { StockLedger, type TakenLine } from "@org/saga-core";
-import { bigint, jsonb, type PgSchema, primaryKey, text, timestamp } from "drizzle-orm/pg-core";
+/** The tables of the stock ledger (`0002_stock`, `0007_stock_engine`, `0008_stock_shards`) as drizzle knows them. */
+import { type StockJournal, StockLedger, type TakenLine } from "@org/saga-core";
+import { sql } from "drizzle-orm";
+import { bigint, integer, jsonb, type PgSchema, primaryKey, text, timestamp } from "drizzle-orm/pg-core";
 
 const AT = { withTimezone: true, mode: "date" } as const;
 
@@ -39,4 +40,21 @@ export const stockTables = (table: PgSchema["table"]) => ({
   stockBuyers: table("stock_buyers", { sku: text("sku").notNull(), buyer: text("buyer").notNull(), units: units("units") }, (columns) => [
     primaryKey({ columns: [columns.sku, columns.buyer] }),
   ]),
+  stockShards: table("stock_shards", {
+    shard: integer("shard").primaryKey(),
+    generation: bigint("generation", { mode: "number" }).notNull(),
+    engine: text("engine", { enum: ["log", "ledger"] }).notNull(),
+    runId: text("run_id"),
+    masterReplid: text("master_replid"),
+    changedAt: timestamp("changed_at", AT).notNull().defaultNow(),
+  }),
+  stockNotes: table("stock_notes", {
+    id: bigint("id", { mode: "number" }).generatedAlwaysAsIdentity().primaryKey(),
+    shard: integer("shard").notNull(),
+    generation: bigint("generation", { mode: "number" }).notNull(),
+    commands: jsonb("commands").$type<ReadonlyArray<StockJournal.Told>>().notNull(),
+    notedAt: timestamp("noted_at", AT)
+      .notNull()
+      .default(sql`clock_timestamp()`),
+  }),
 });
