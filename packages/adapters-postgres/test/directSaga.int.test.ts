@@ -81,11 +81,9 @@ describe.runIf(server !== null)("a direct saga on PostgreSQL", () => {
       const first = start(["t"], { hangsAt: `pay ${moment}` });
       await vi.waitFor(async () => expect((await lines()).map(said)).toContain(`pay ${moment}`), PATIENCE);
       await kill(first);
-      const before = await lines();
       start([]);
       expect(await atRest(runtime, ["t"])).toEqual(["completed"]);
-      const after = (await lines()).slice(before.length);
-      expect(before.filter(({ pid }) => pid !== first.pid)).toEqual([]);
+      const after = (await lines()).filter(({ pid }) => pid !== first.pid);
       expect([...new Set(after.map(said))]).toEqual(["pay begins", "pay done"]);
       // Under the same key, and with what the step before it had found.
       expect(after.map(({ key, seat }) => [key, seat])).toEqual(after.map(() => ["t:pay:1", Trip.SEAT]));
@@ -96,10 +94,9 @@ describe.runIf(server !== null)("a direct saga on PostgreSQL", () => {
       const first = start(["t"], { hangsAt: `cancel ${moment}`, refuses: true });
       await vi.waitFor(async () => expect((await lines()).map(said)).toContain(`cancel ${moment}`), PATIENCE);
       await kill(first);
-      const before = await lines();
       start([]);
       expect(await atRest(runtime, ["t"])).toEqual(["compensated"]);
-      const after = (await lines()).slice(before.length);
+      const after = (await lines()).filter(({ pid }) => pid !== first.pid);
       expect([...new Set(after.map(said))]).toEqual(["cancel begins", "cancel done"]);
       expect([...new Set(after.map(({ key }) => key))]).toEqual(["t:book:1"]);
     });
