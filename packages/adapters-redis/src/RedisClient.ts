@@ -75,6 +75,12 @@ export const layer: Layer.Layer<RedisClient, RedisError, RedisConfig> = Layer.ef
   }),
 );
 
+/** Waits for nothing: each connection is checked when it is made. For who can do without the server, as `HybridStock` can. */
+export const layerAtOnce: Layer.Layer<RedisClient, never, RedisConfig> = Layer.effect(
+  RedisClient,
+  Effect.map(RedisConfig, (config) => ({ prefix: config.prefix, session: makeSession(config), wire: makeWire(config) })),
+);
+
 const makeSession = (config: RedisConfig["Service"]): Effect.Effect<Session, never, Scope.Scope> =>
   Effect.gen(function* () {
     const mutex = yield* Semaphore.make(1);

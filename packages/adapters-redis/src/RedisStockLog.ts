@@ -12,8 +12,9 @@
  *
  * It is as durable as the server. Memory: the state of each shard in each process that uses it.
  */
-import { type LogVerdict, StockLedger, type StockCommand, StockLog, type StoreError } from "@org/saga-core";
+import { type LogServer, type LogVerdict, StockLedger, type StockCommand, StockLog, type StoreError } from "@org/saga-core";
 import { Clock, Duration, Effect, Layer, Random, Result, type Scope } from "effect";
+import type { Redis } from "ioredis";
 import { RedisClient, type Wire } from "./RedisClient.ts";
 import { RedisError, toStoreError } from "./RedisError.ts";
 import * as ServerTime from "./ServerTime.ts";
@@ -72,8 +73,18 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const top = (shard: number) =>
     Effect.map(Effect.flatMap(lineOf(shard), StockStream.top), (place) => (place === null ? null : placeOf(place).generation));
   const read = (shard: StockShard.Shard, generation: number) => current(shard, generation);
+  /** A connection leads to one server for as long as it lives: it is asked once. */
+  const servers = new WeakMap<Redis, LogServer>();
+  const serverOf = (redis: Redis): Effect.Effect<LogServer, RedisError> => {
+    const known = servers.get(redis);
+    if (known !== undefined) return Effect.succeed(known);
+    return Effect.map(StockStream.server({ wire, redis }), (server) => {
+      servers.set(redis, server);
+      return server;
+    });
+  };
   return {
-    server: asked(Effect.flatMap(wire.connect("StockLog.connect"), (redis) => StockStream.server({ wire, redis }))),
+    server: asked(Effect.flatMap(wire.connect("StockLog.connect"), serverOf)),
     open: Effect.fn("StockLog.open")((shard, generation, view) => asked(open(process, shardOf(shard), generation, view))),
     execute: (shard, generation, commands) => {
       const own = shardOf(shard);
