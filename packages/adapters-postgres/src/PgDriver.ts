@@ -42,6 +42,11 @@ export interface PgDriver {
   readonly kind: "Pool" | "Pglite";
   /** One statement in a transaction of its own. */
   readonly query: <Row extends object>(text: string, values: ReadonlyArray<PgValue>) => Promise<PgResult<Row>>;
+  /**
+   * The same, one behind the other on one connection: the next is sent while the one before it runs, so the server does not wait
+   * for this process, and they never wait for each other's locks. The connection is kept while there is a next one.
+   */
+  readonly queryInLine: <Row extends object>(text: string, values: ReadonlyArray<PgValue>) => Promise<PgResult<Row>>;
   /** Begins a transaction with a statement whose row is a `BeginRow`, in one round trip. The statement has no values. */
   readonly begin: (first: string) => Promise<PgSession>;
   /** How long the server is asked about a COMMIT whose answer was lost. */

@@ -22,6 +22,9 @@ import { statements } from "./PgStockSql.ts";
 import * as PgTransaction from "./PgTransaction.ts";
 import * as PgUnitOfWork from "./PgUnitOfWork.ts";
 
+/** Batches in flight: while the server works on one, the next one is made. More would be smaller ones of the same load. */
+const IN_FLIGHT_MAX = 2;
+
 export const make: Effect.Effect<StockReservation["Service"], never, PgClient | UnitOfWork | Scope.Scope> = Effect.gen(function* () {
   const client = yield* PgClient;
   const unitOfWork = yield* UnitOfWork;
@@ -30,10 +33,14 @@ export const make: Effect.Effect<StockReservation["Service"], never, PgClient | 
   const atOnce = PgStockAtOnce.make(client, sql);
   const locked = (commands: ReadonlyArray<StockCommand>) =>
     Effect.map(unitOfWork.commit(PgStockLocked.decide(ledger, commands)), (answers) => atOnce.learn(commands, answers));
-  const submit = yield* StockMailbox.make("PgStock", (commands) => {
-    const batch = atOnce.batchOf(commands);
-    return batch === null ? locked(commands) : Effect.catchIf(atOnce.run(batch), PgStockAtOnce.isRefused, () => locked(commands));
-  });
+  const submit = yield* StockMailbox.make(
+    "PgStock",
+    (commands) => {
+      const batch = atOnce.batchOf(commands);
+      return batch === null ? locked(commands) : Effect.catchIf(atOnce.run(batch), PgStockAtOnce.isRefused, () => locked(commands));
+    },
+    { inFlightMax: IN_FLIGHT_MAX },
+  );
 
   const read = <A, E>(operation: string, codec: Schema.Codec<A, E>, text: string, values: ReadonlyArray<PgValue> = []) =>
     Effect.flatMap(client.query<PgStockLocked.Row>(operation, text, values), ({ rows }) => PgStockLocked.decoded(operation, codec, rows));

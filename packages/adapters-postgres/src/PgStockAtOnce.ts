@@ -10,7 +10,7 @@
  */
 import { type OrderId, type Sku, type StockCommand, StockLedger, type StockLine, type StoreError } from "@org/saga-core";
 import { Effect, Result } from "effect";
-import type { PgClient } from "./PgClient.ts";
+import * as PgClient from "./PgClient.ts";
 import { EXECUTE } from "./PgStockLocked.ts";
 import type { statements } from "./PgStockSql.ts";
 import * as PgTransaction from "./PgTransaction.ts";
@@ -31,7 +31,7 @@ interface Order {
 /** SKUs remembered as short; beyond, all are forgotten, which costs each of them a failed statement. */
 const SHORT_MAX = 10_000;
 
-export const make = (client: PgClient["Service"], sql: ReturnType<typeof statements>) => {
+export const make = (client: PgClient.PgClient["Service"], sql: ReturnType<typeof statements>) => {
   const short = new Set<Sku>();
   return {
     /** Null: a batch to be decided under locks. */
@@ -47,7 +47,8 @@ export const make = (client: PgClient["Service"], sql: ReturnType<typeof stateme
         JSON.stringify(orders.map((order) => order.lines)),
         orders.map((order) => order.ttlMillis),
       ];
-      return Effect.flatMap(client.query<{ readonly at: number }>(EXECUTE, sql.reserve, values), ({ rows: [row] }) =>
+      const asked = PgClient.attempt(EXECUTE, () => client.driver.queryInLine<{ readonly at: number }>(sql.reserve, values));
+      return Effect.flatMap(asked, ({ rows: [row] }) =>
         row === undefined
           ? Effect.fail(PgTransaction.failure("Refused", EXECUTE, "a batch without a date"))
           : Effect.succeed(orders.map((order) => granted(order, row.at))),

@@ -19,6 +19,7 @@ export const of = (instance: PGlite): PgDriver => {
     // Nothing gets lost inside a process: this is for an instance that was closed meanwhile.
     settleTimeout: Duration.zero,
     query: (text, values) => run(instance, text, values),
+    queryInLine: (text, values) => run(instance, text, values),
     begin: (first) => begin(instance, first),
     // There is one process: it needs no server to tell itself.
     notify: (channel) => {

@@ -50,6 +50,7 @@ export const make = (config: PgConfig): PoolDriver => {
       const client = await pool.connect();
       return onceOn(client, () => run(client, text, values));
     },
+    queryInLine: lineOf(pool),
     begin: async (first) => {
       const client = await pool.connect();
       return begin(client, first);
@@ -151,6 +152,34 @@ const onceOn = async <A>(client: pg.PoolClient, use: () => Promise<A>): Promise<
     client.release(!isStatementError(cause));
     throw cause;
   }
+};
+
+/** A connection while statements are in line for it; then it goes back. One that broke is left to those who are on it. */
+const lineOf = (pool: pg.Pool): PgDriver["queryInLine"] => {
+  let line: { readonly client: Promise<pg.PoolClient>; users: number; isBroken: boolean } | null = null;
+  return async (text, values) => {
+    const mine = (line ??= { client: pool.connect(), users: 0, isBroken: false });
+    mine.users += 1;
+    try {
+      return await run(await mine.client, text, values);
+    } catch (cause) {
+      if (!isStatementError(cause)) {
+        mine.isBroken = true;
+        if (line === mine) line = null;
+      }
+      throw cause;
+    } finally {
+      mine.users -= 1;
+      if (mine.users === 0) {
+        if (line === mine) line = null;
+        // Without a connection there is nothing to give back.
+        void mine.client.then(
+          (client) => client.release(mine.isBroken),
+          () => undefined,
+        );
+      }
+    }
+  };
 };
 
 const begin = async (client: pg.PoolClient, first: string): Promise<PgSession> => {
