@@ -48,14 +48,14 @@ create index outbox_refused_idx on :"schema".outbox (shard, topic, aggregateid, 
   where parked_at is not null and parked_as is distinct from 'held';
 create index outbox_held_idx on :"schema".outbox (shard, topic, aggregateid, seq) where parked_as = 'held';
 
-create table :"schema".outbox_0 partition of :"schema".outbox for values in (0) with (autovacuum_vacuum_scale_factor = 0.05);
-create table :"schema".outbox_1 partition of :"schema".outbox for values in (1) with (autovacuum_vacuum_scale_factor = 0.05);
-create table :"schema".outbox_2 partition of :"schema".outbox for values in (2) with (autovacuum_vacuum_scale_factor = 0.05);
-create table :"schema".outbox_3 partition of :"schema".outbox for values in (3) with (autovacuum_vacuum_scale_factor = 0.05);
-create table :"schema".outbox_4 partition of :"schema".outbox for values in (4) with (autovacuum_vacuum_scale_factor = 0.05);
-create table :"schema".outbox_5 partition of :"schema".outbox for values in (5) with (autovacuum_vacuum_scale_factor = 0.05);
-create table :"schema".outbox_6 partition of :"schema".outbox for values in (6) with (autovacuum_vacuum_scale_factor = 0.05);
-create table :"schema".outbox_7 partition of :"schema".outbox for values in (7) with (autovacuum_vacuum_scale_factor = 0.05);
+create table :"schema".outbox_0 partition of :"schema".outbox for values in (0) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
+create table :"schema".outbox_1 partition of :"schema".outbox for values in (1) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
+create table :"schema".outbox_2 partition of :"schema".outbox for values in (2) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
+create table :"schema".outbox_3 partition of :"schema".outbox for values in (3) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
+create table :"schema".outbox_4 partition of :"schema".outbox for values in (4) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
+create table :"schema".outbox_5 partition of :"schema".outbox for values in (5) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
+create table :"schema".outbox_6 partition of :"schema".outbox for values in (6) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
+create table :"schema".outbox_7 partition of :"schema".outbox for values in (7) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
 
 -- Processes of version 0.1 sweep by ctid, which does not tell the rows of two partitions apart: what was not published stays.
 create function :"schema".outbox_keep() returns trigger language plpgsql as $$

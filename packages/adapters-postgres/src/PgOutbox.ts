@@ -44,13 +44,24 @@ export const layer: Layer.Layer<Outbox, never, PgClient> = Layer.effect(
       client.query<{ readonly pending: boolean }>("Outbox.awaitPending", sql.hasPending),
       ({ rows }) => rows[0]?.pending === true,
     );
+    /** To which this process has committed something since: a relay beside its writers need not ask for them. */
+    let appended = new Set<number>();
     return {
-      append: (messages) => append(client, sql.append, wakeup, messages),
+      append: (messages) =>
+        append(client, sql.append, messages, (shards) => {
+          for (const shard of shards) appended.add(shard);
+          wakeup.kick();
+        }),
       pendingShards: Effect.map(client.query<{ readonly shard: number }>("Outbox.pendingShards", sql.pendingShards), ({ rows }) =>
         rows.map((row) => row.shard),
       ),
       drain: (shard, max, publish) => drain(client, sql, shard, max, publish),
-      awaitPending: (atMost) => PgWakeup.wait(wakeup, hasPending, atMost),
+      awaitPending: (atMost) =>
+        Effect.map(PgWakeup.wait(wakeup, hasPending, atMost), () => {
+          const known = [...appended];
+          appended = new Set();
+          return known;
+        }),
       backlog: Effect.map(client.query<BacklogRow>("Outbox.backlog", sql.backlog), ({ rows: [row] }) => ({
         pending: row?.pending ?? 0,
         oldestAt: row?.oldest_at ?? null,
@@ -82,14 +93,15 @@ const aggregateOf = (topic: string): string => topic.split(".", 1)[0] ?? topic;
 const append = Effect.fnUntraced(function* (
   client: PgClient["Service"],
   statement: string,
-  wakeup: PgWakeup.Wakeup,
   messages: ReadonlyArray<Message.Encoded>,
+  committed: (shards: ReadonlyArray<number>) => void,
 ): Effect.fn.Return<void, StoreError, Transaction> {
   const transaction = yield* PgTransaction.current(client.driver, "Outbox.append");
   if (messages.length === 0) return;
+  const shards = messages.map((message) => Shard.of(message.key, OUTBOX_SHARDS));
   yield* client.within("Outbox.append", statement, [
     messages.map((message) => message.id),
-    messages.map((message) => Shard.of(message.key, OUTBOX_SHARDS)),
+    shards,
     messages.map((message) => aggregateOf(message.topic)),
     messages.map((message) => message.key),
     messages.map((message) => message.type),
@@ -103,7 +115,7 @@ const append = Effect.fnUntraced(function* (
     messages.map((message) => message.traceparent),
     messages.map((message) => message.tracestate),
   ]);
-  transaction.afterCommit.add(wakeup.kick);
+  transaction.afterCommit.add(() => committed(shards));
 });
 
 type Publish<R> = (messages: ReadonlyArray<Message.Encoded>) => Effect.Effect<ReadonlyArray<DrainVerdict>, BusError, R>;

@@ -46,10 +46,17 @@ export const drainOnceWith = Effect.fnUntraced(function* (
   options: Options,
 ): Effect.fn.Return<number, StoreError | BusError, Outbox | MessageBus> {
   const outbox = yield* Outbox;
+  return yield* drainShards(options, yield* outbox.pendingShards);
+});
+
+const drainShards = Effect.fnUntraced(function* (
+  options: Options,
+  shards: ReadonlyArray<number>,
+): Effect.fn.Return<number, StoreError | BusError, Outbox | MessageBus> {
+  const outbox = yield* Outbox;
   const bus = yield* MessageBus;
   const { batchMax = RELAY_BATCH_MAX, onRefused = "wait", shardsInFlight = SHARDS_IN_FLIGHT } = options;
   const publish = onRefused === "wait" ? bus.publish : following(bus.publish);
-  const shards = yield* outbox.pendingShards;
   const drained = yield* Effect.forEach(shards, (shard) => Effect.exit(outbox.drain(shard, batchMax, publish)), {
     concurrency: shardsInFlight,
   });
@@ -69,11 +76,11 @@ export const drainOnceWith = Effect.fnUntraced(function* (
 
 export const drainOnce: Effect.Effect<number, StoreError | BusError, Outbox | MessageBus> = Effect.suspend(() => drainOnceWith({}));
 
-/** One pass: drain, and rest if there was nothing. */
+/** One pass: drain, and rest if there was nothing. What is known when the rest ends is drained without asking: a round trip less. */
 export const passWith = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<void, StoreError | BusError, Outbox | MessageBus> {
   const outbox = yield* Outbox;
   const count = yield* drainOnceWith(options);
-  if (count === 0) yield* outbox.awaitPending(Duration.millis(POLL_MS));
+  if (count === 0) yield* drainShards(options, yield* outbox.awaitPending(Duration.millis(POLL_MS)));
 });
 
 export const pass: Effect.Effect<void, StoreError | BusError, Outbox | MessageBus> = Effect.suspend(() => passWith({}));

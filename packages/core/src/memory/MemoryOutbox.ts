@@ -40,6 +40,7 @@ export const layer: Layer.Layer<Outbox, never, MemoryDatabase.CurrentDatabase> =
         if (database.appends === seen) yield* Effect.timeoutOption(database.appended.await, Duration.max(atMost, Duration.zero));
         seen = database.appends;
         yield* FaultPoint.hit("Outbox.awaitPending.after");
+        return [];
       }),
       backlog: FaultPoint.around(
         "Outbox.backlog",

@@ -92,8 +92,11 @@ export class Outbox extends Context.Service<
       max: number,
       publish: (messages: ReadonlyArray<Message.Encoded>) => Effect.Effect<ReadonlyArray<DrainVerdict>, BusError, R>,
     ) => Effect.Effect<DrainResult, StoreError | BusError, R>;
-    /** Returns when something was probably appended (here or elsewhere), at the latest after `atMost`. */
-    readonly awaitPending: (atMost: Duration.Duration) => Effect.Effect<void, StoreError>;
+    /**
+     * Returns when something was probably appended (here or elsewhere), at the latest after `atMost`; with those shards that it
+     * knows of without asking, maybe none.
+     */
+    readonly awaitPending: (atMost: Duration.Duration) => Effect.Effect<ReadonlyArray<number>, StoreError>;
     readonly backlog: Effect.Effect<Backlog, StoreError>;
     /** What the bus refused for good, in seq order, at most `max`. */
     readonly parked: (max: number) => Effect.Effect<ReadonlyArray<Parked>, StoreError>;

@@ -121,7 +121,7 @@ const mutants: ReadonlyArray<Mutant> = [
   {
     name: "an outbox that nobody hears of",
     cases: OutboxContract.cases,
-    layer: outbox((intact) => ({ ...intact, awaitPending: (atMost) => Effect.sleep(atMost) })),
+    layer: outbox((intact) => ({ ...intact, awaitPending: (atMost) => Effect.as(Effect.sleep(atMost), []) })),
     caughtBy: "a wait ends when",
   },
   {
