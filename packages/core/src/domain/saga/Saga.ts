@@ -124,7 +124,7 @@ export const local =
 
 /**
  * Waits for a message from outside, which counts also when it comes before its turn. With a `timeout` it is a race: what
- * happens `otherwise` happens when the time is over first, or when one of `failed` comes.
+ * happens `otherwise` happens when the time is over first, or when one of `failed` comes. Without one, the saga's deadline ends it.
  */
 export const signal =
   <D, C, P extends Phase, R>(name: string, options: SignalStep.Options<NoInfer<D>, R>): Part<D, C, P> =>
@@ -160,7 +160,7 @@ export const answers =
 const add = <D, C, P extends Phase, Q extends Phase>(draft: Draft<D, C, P>, phase: Q, added: Step<D, C>): Draft<D, C, Q> => {
   const awaits = added.awaits.filter(({ type }) => !draft.awaits.some((known) => known.type === type));
   const steps = [...draft.steps, added];
-  const problem = SagaRules.problem(steps);
+  const problem = SagaRules.problem(steps, draft.deadlineMillis !== null);
   if (problem !== null) SagaRules.refuse(draft.name, problem);
   return { ...draft, phase, steps, last: [added.name], awaits: [...draft.awaits, ...awaits] };
 };

@@ -143,13 +143,17 @@ const reply = <D, C>(definition: Definition<D, C>, instance: Instance<D>, envelo
   for (const step of definition.steps) {
     if (step._tag === "Local") continue;
     // A reply names the step it answers; what comes from outside (a webhook) has no key and is matched by its type.
-    if (envelope.stepKey !== null && envelope.stepKey !== stepKey(instance, step.name)) continue;
+    if (envelope.stepKey !== null && !isKeyOf(instance, step.name, envelope.stepKey)) continue;
     const next =
       step._tag === "Signal" ? signaled(definition, instance, step, envelope, now) : told(definition, instance, step, envelope, now);
     if (next !== null) return next;
   }
   return [instance, []];
 };
+
+/** Most steps are told apart by their state, without a text. */
+const isKeyOf = <D>(instance: Instance<D>, step: string, key: string): boolean =>
+  instance.steps[step] !== undefined && key === stepKey(instance, step);
 
 /** Null: the message is not about this step, or not now. */
 const signaled = <D, C>(

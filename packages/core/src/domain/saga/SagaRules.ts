@@ -10,11 +10,11 @@ export const refuse = (saga: string, problem: string): never => {
   throw new Error(`saga "${saga}": ${problem}`);
 };
 
-/** What is wrong with the steps; null: nothing. */
-export const problem = <D, C>(steps: ReadonlyArray<Step<D, C>>): string | null => {
+/** What is wrong with the steps of a saga with or without a deadline; null: nothing. */
+export const problem = <D, C>(steps: ReadonlyArray<Step<D, C>>, hasDeadline: boolean): string | null => {
   const names = new Set<string>();
   for (const step of steps) {
-    const wrong = ofNames(step, names) ?? ofBounds(step) ?? ofKind(step, steps) ?? ofTurn(step, steps);
+    const wrong = ofNames(step, names) ?? ofBounds(step) ?? ofKind(step, steps) ?? ofRest(step, hasDeadline) ?? ofTurn(step, steps);
     if (wrong !== null) return wrong;
     names.add(step.name);
   }
@@ -63,6 +63,13 @@ const ofKind = <D, C>(step: Step<D, C>, steps: ReadonlyArray<Step<D, C>>): strin
     return `the pivot "${pivot.name}" stands beside "${step.name}": take it out of Saga.parallel, it must stand alone`;
   }
   return null;
+};
+
+/** Nothing waits silently for ever (G8). */
+const ofRest = <D, C>(step: Step<D, C>, hasDeadline: boolean): string | null => {
+  if (step._tag !== "Signal" || step.timeoutMillis !== null || (hasDeadline && step.kind === "compensatable")) return null;
+  const remedy = step.kind === "compensatable" ? "give it a timeout, or the saga a deadline" : "give it a timeout";
+  return `"${step.name}" may wait for ever: ${remedy}`;
 };
 
 /** After the pivot, a step that may turn the saga around finds nothing done that nobody can undo. */

@@ -94,20 +94,23 @@ const failures = (slot: Slot, wish: Wish) => ({
   ...(wish.retryOn ? { retryOnSignal: { signal: slot.Rang, onSignal: (data: Data) => data, within: 50_000, rounds: 2 } } : {}),
 });
 
-const signal = <P extends Saga.Phase>(slot: Slot, wish: Wish): Saga.Part<Data, never, P> =>
+/** Only the saga's deadline ends an endless one. */
+const signal = <P extends Saga.Phase>(slot: Slot, wish: Wish, isEndless: boolean): Saga.Part<Data, never, P> =>
   Saga.signal(
     slot.name,
-    wish.canFail ? { on: slot.Rang, timeout: TIMEOUT_MS, otherwise: wish.otherwise, ...when(wish) } : { on: slot.Rang, ...when(wish) },
+    isEndless ? { on: slot.Rang, ...when(wish) } : { on: slot.Rang, timeout: TIMEOUT_MS, otherwise: wish.otherwise, ...when(wish) },
   );
 
-const before = (slot: Slot, wish: Wish): Saga.Part<Data, never, "open"> => {
-  if (wish.isSignal) return signal(slot, wish);
-  const options = { ...common(slot, wish), ...when(wish), attempts: wish.attempts };
-  return Saga.step(slot.name, wish.canFail ? { ...options, ...failures(slot, wish) } : options);
-};
+const before =
+  (deadline: boolean) =>
+  (slot: Slot, wish: Wish): Saga.Part<Data, never, "open"> => {
+    if (wish.isSignal) return signal(slot, wish, deadline && !wish.canFail);
+    const options = { ...common(slot, wish), ...when(wish), attempts: wish.attempts };
+    return Saga.step(slot.name, wish.canFail ? { ...options, ...failures(slot, wish) } : options);
+  };
 
 const after = (slot: Slot, wish: Wish): Saga.Part<Data, never, "pivoted"> => {
-  if (wish.isSignal) return signal(slot, wish);
+  if (wish.isSignal) return signal(slot, wish, false);
   const options = { ...common(slot, wish), ...when(wish) };
   return Saga.retriable(slot.name, wish.canFail ? { ...options, ...failures(slot, wish), otherwise: wish.otherwise } : options);
 };
@@ -150,7 +153,7 @@ export const declare = ({ front, pivot, back, deadline, startAfter }: Plan): Def
     ...common(slot, { ...pivot, hasUndo: true }),
     ...(pivot.canFail ? failures(slot, pivot) : {}),
   });
-  return grow(turning(grow(start, front, before)), back, after);
+  return grow(turning(grow(start, front, before(deadline))), back, after);
 };
 
 /** How a participant behaves, by step. */

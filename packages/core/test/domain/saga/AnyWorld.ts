@@ -160,13 +160,12 @@ export class AnyWorld {
     this.input({ _tag: "Resume", by: "ada", note: "mended", now: this.now });
   }
 
-  /** Without faults until nothing moves any more; signals come when they are all that is waited for. */
+  /** Without faults until nothing moves any more. */
   settle(): void {
     for (let turn = 0; turn < 10_000; turn += 1) {
       if (this.network.length > 0) this.deliver(0);
       else if (SagaDecider.isAtRest(this.instance)) return;
-      else if (this.timer !== null) this.fire();
-      else for (const [index, step] of this.definition.steps.entries()) if (step._tag === "Signal") this.ring(index);
+      else this.fire();
     }
     throw new Error(`it does not come to rest: ${JSON.stringify(this.instance)}`);
   }

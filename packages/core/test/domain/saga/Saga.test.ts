@@ -14,6 +14,7 @@ const none = { none: "it changes nothing" };
 const failed = [Saga.failedBy(Refused, () => "no")];
 
 const open = Saga.make("x", { version: 1, data: Ref });
+const bounded = Saga.make("x", { version: 1, data: Ref, deadline: "1 day" });
 
 /** Each with what it is told, or with "none". */
 const declared: ReadonlyArray<readonly [what: string, problem: string, declare: () => unknown]> = [
@@ -48,7 +49,13 @@ const declared: ReadonlyArray<readonly [what: string, problem: string, declare: 
   [
     "has two steps that wait for the same signal",
     "which one is meant",
-    () => open.pipe(Saga.signal("a", { on: Rang }), Saga.signal("b", { on: Rang })),
+    () => bounded.pipe(Saga.signal("a", { on: Rang }), Saga.signal("b", { on: Rang })),
+  ],
+  ["may wait for ever", "give it a timeout, or the saga a deadline", () => open.pipe(Saga.signal("a", { on: Rang }))],
+  [
+    "may wait for ever behind its pivot, where no deadline ends it",
+    '"b" may wait for ever: give it a timeout',
+    () => bounded.pipe(Saga.pivot("a", { ...options, undo: none }), Saga.signal("b", { on: Rang })),
   ],
   [
     "is answered by what no step awaits",
