@@ -51,13 +51,11 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const client = yield* RedisClient;
   const wire = yield* client.wire;
   const clock = yield* Clock.Clock;
-  const origin = (yield* Random.next).toString(36).slice(2, 10);
-  let made = 0;
   const process: Process = {
     wire,
     scope: yield* Effect.scope,
     time: ServerTime.make(wire, clock),
-    nextId: () => `${origin}${(made++).toString(36)}`,
+    nextId: StockEntry.idsOf(yield* Random.next),
     // Processes that follow the same log do not all write its snapshot at once.
     snapshotAfter: (options.snapshotAfter ?? StockSnapshot.AFTER) * (1 + (yield* Random.next) / 2),
   };
@@ -164,10 +162,14 @@ const decided = Effect.fnUntraced(function* (
   commands: ReadonlyArray<StockCommand>,
   isLost: boolean,
 ): Effect.fn.Return<LogVerdict, RedisError> {
-  for (;;) {
+  for (let losses = 0; ; losses++) {
     const ready = StockShard.ready(shard, generation) ?? (yield* StockShard.prepare(shard, generation));
     if (ready === null) return ENDED;
     const { replica, line } = ready;
+    const rivals = losses > 0 ? 0 : replica.rivals();
+    if (rivals > 0) yield* shard.turn.wait(rivals, process.time.elapsed());
+    const beganAt = process.time.elapsed();
+    if (rivals > 0 && (yield* StockShard.catchUp(shard, ready)) === "Lost") continue;
     const clock = process.time.known() ?? (yield* process.time.now(line.redis));
     const now = Math.max(clock, replica.fold.last);
     const { answers, writes } = StockLedger.decideBatch(replica.fold, commands, now);
@@ -188,6 +190,7 @@ const decided = Effect.fnUntraced(function* (
         replica.fold.apply(writes, now);
         replica.appended(id, text);
       }
+      shard.turn.appended(beganAt, process.time.elapsed());
       yield* StockSnapshot.whenDue(process, shard, ready);
       return { _tag: "Decided", answers, writes };
     }

@@ -27,6 +27,21 @@ export type Entry =
   | (Link & { readonly _tag: "Opening"; readonly snapshot: string })
   | (Link & { readonly _tag: "Snapshot"; readonly snapshot: string; readonly position: string; readonly last: string });
 
+/** Characters of an entry's id that name the process, the same in all of its entries. */
+const ORIGIN_LENGTH = 8;
+
+/** Ids of one process: `random` is from 0 to 1. */
+export const idsOf = (random: number): (() => string) => {
+  const origin = random
+    .toString(36)
+    .slice(2, 2 + ORIGIN_LENGTH)
+    .padEnd(ORIGIN_LENGTH, "0");
+  let made = 0;
+  return () => `${origin}${(made++).toString(36)}`;
+};
+
+export const originOf = (id: string): string => id.slice(0, ORIGIN_LENGTH);
+
 export const encodeBatch = ({ id, previous, at }: Link, writes: StockLedger.StockWrites): string => {
   const out: Array<unknown> = [0, id, previous, at];
   putWrites(out, at, writes);

@@ -31,6 +31,9 @@ export interface Base {
   readonly id: string;
 }
 
+/** Who has not appended for so many entries contends no more. */
+const RIVAL_ENTRIES = 16;
+
 export class Replica {
   readonly generation: number;
   readonly fold = new StockFold.Fold();
@@ -44,6 +47,9 @@ export class Replica {
   tail = 0;
   /** and how large the snapshot is. */
   size = 0;
+
+  /** Of each other process that appends: the place of its last entry. */
+  readonly #rivals = new Map<string, number>();
 
   constructor(generation: number, base: Base) {
     this.generation = generation;
@@ -72,9 +78,16 @@ export class Replica {
     this.n = n;
     this.id = entry.id;
     this.tail += text.length;
+    this.#rivals.set(StockEntry.originOf(entry.id), n);
     if (entry._tag === "Batch") this.fold.apply(entry.writes, entry.at);
     if (entry._tag === "Snapshot") this.replaced(entry.snapshot, this.tail);
     return "Followed";
+  }
+
+  /** How many other processes have appended lately. */
+  rivals(): number {
+    for (const [origin, n] of this.#rivals) if (n < this.n - RIVAL_ENTRIES) this.#rivals.delete(origin);
+    return this.#rivals.size;
   }
 
   /** A newer snapshot stands in for what came before it. */

@@ -9,6 +9,7 @@ import type { Redis } from "ioredis";
 import type { Wire } from "./RedisClient.ts";
 import type { RedisError } from "./RedisError.ts";
 import { baseOf, placeOf, type Recorded, Replica, snapshotsOf } from "./StockReplica.ts";
+import { Turn } from "./StockTurn.ts";
 import * as StockStream from "./StockStream.ts";
 
 export interface Shard {
@@ -24,6 +25,7 @@ export interface Shard {
   /** Generations up to this one have ended. */
   ended: number;
   isSnapshotting: boolean;
+  readonly turn: Turn;
 }
 
 export const make = (wire: Wire, prefix: string, shard: number, broken: "end" | "pass"): Shard => ({
@@ -35,6 +37,7 @@ export const make = (wire: Wire, prefix: string, shard: number, broken: "end" | 
   redis: null,
   ended: -1,
   isSnapshotting: false,
+  turn: new Turn(),
 });
 
 /** A replica, and the connection that it may append on. */
