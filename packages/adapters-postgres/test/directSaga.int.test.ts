@@ -30,6 +30,8 @@ describe.runIf(server !== null)("a direct saga on PostgreSQL", () => {
   beforeEach(async () => {
     database = await Database.create(server ?? "");
     outside = new pg.Pool({ connectionString: database.url, max: 2 });
+    // The database is dropped with whoever is still connected.
+    outside.on("error", () => undefined);
     await outside.query(Trip.TABLES);
   });
   afterEach(async () => {
