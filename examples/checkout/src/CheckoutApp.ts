@@ -11,7 +11,7 @@ import * as PaymentWebhook from "./PaymentWebhook.ts";
 export const SCHEMA = "checkout";
 
 /** What of it holds connections: batches of its mailbox, balance checks; the timers and the retention. */
-export const SHAPE: Connections.Shape = { mailbox: true, responds: true, ledger: false, loops: 2 };
+export const SHAPE: Connections.Shape = { mailbox: true, responds: true, stockBatches: 0, loops: 2 };
 
 export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles" | "concurrency" | "payment" | "webhookSecrets">;
 

@@ -14,8 +14,8 @@ export interface Shape {
   readonly mailbox: boolean;
   /** Each partition's batch is a transaction of its own (`Responder`). */
   readonly responds: boolean;
-  /** Stock in PostgreSQL: one batch at a time. */
-  readonly ledger: boolean;
+  /** Batches of stock commands in PostgreSQL at a time. */
+  readonly stockBatches: number;
   /** Loops of its worker role: timers, sweeps. */
   readonly loops: number;
 }
@@ -38,7 +38,7 @@ export const holders = ({ roles, concurrency }: Settings, shape: Shape): Readonl
   return [
     { what: "reads over HTTP", connections: READS },
     ...when(shape.mailbox && decides, "batches of commands (MAILBOX_IN_FLIGHT)", mailbox.inFlightMax),
-    ...when(shape.ledger && decides, "batch of stock commands", 1),
+    ...when(shape.stockBatches > 0 && decides, "batches of stock commands", shape.stockBatches),
     ...when(shape.responds && roles.has("consumer"), "partitions (CONSUMER_PARTITIONS)", consumer.partitions),
     ...when(roles.has("relay"), "shards of the outbox (RELAY_SHARDS_IN_FLIGHT)", relay.shardsInFlight),
     ...when(roles.has("relay"), "count of the outbox", 1),

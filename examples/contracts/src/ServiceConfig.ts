@@ -42,7 +42,7 @@ const roleOf: Readonly<Record<string, Role>> = {
 };
 
 /** Which engine holds the stock. */
-export type StockEngine = "redis" | "postgres";
+export type StockEngine = "redis" | "postgres" | "hybrid";
 
 /** How messages are taken: admitted in the handler's transaction, or stored first and handled by workers. */
 export type InboxMode = "transaction" | "store";
@@ -196,7 +196,7 @@ const inboxMode = (environment: Environment): Result.Result<InboxMode, ServiceCo
 
 const stockEngine = (environment: Environment): Result.Result<StockEngine, ServiceConfigError> => {
   const value = valueOf(environment, "STOCK_ENGINE");
-  return value === "redis" || value === "postgres"
+  return value === "redis" || value === "postgres" || value === "hybrid"
     ? Result.succeed(value)
-    : wrong("STOCK_ENGINE", `is ${JSON.stringify(value.slice(0, 40))}: set redis or postgres`);
+    : wrong("STOCK_ENGINE", `is ${JSON.stringify(value.slice(0, 40))}: set redis, postgres or hybrid`);
 };

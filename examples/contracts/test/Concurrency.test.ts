@@ -4,8 +4,8 @@ import { Concurrency, Connections, ServiceConfig } from "@example/contracts";
 
 const parsed = (environment: ServiceConfig.Environment) => Result.getOrThrow(ServiceConfig.parse(environment));
 
-const order: Connections.Shape = { mailbox: true, responds: false, ledger: false, loops: 2 };
-const inventory: Connections.Shape = { mailbox: false, responds: true, ledger: true, loops: 2 };
+const order: Connections.Shape = { mailbox: true, responds: false, stockBatches: 0, loops: 2 };
+const inventory: Connections.Shape = { mailbox: false, responds: true, stockBatches: 1, loops: 2 };
 
 const poolSize = (environment: ServiceConfig.Environment, shape: Connections.Shape = order) =>
   Effect.runSync(Effect.result(Connections.poolSize(parsed(environment), "order", shape)));

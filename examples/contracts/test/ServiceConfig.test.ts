@@ -76,7 +76,7 @@ describe("ServiceConfig", () => {
     ["SAGA_KAFKA_BROKERS", "localhost", "host:port"],
     ["SAGA_TOPIC_PREFIX", "a_b", "letters"],
     ["SAGA_REDIS_PREFIX", "a b", "letters"],
-    ["STOCK_ENGINE", "lua", "redis or postgres"],
+    ["STOCK_ENGINE", "lua", "redis, postgres or hybrid"],
     ["INBOX_MODE", "both", "transaction or store"],
     ["INBOX_RETENTION", "1d", "2d 13h: retries 1h + dead letters 1d 12h + topic 1d"],
     ["INBOX_RETENTION", "3 days", "36h or 3d"],

@@ -9,7 +9,7 @@ import * as FulfillmentService from "./FulfillmentService.ts";
 export const SCHEMA = "fulfillment";
 
 /** What of it holds connections: batches of its mailbox; the timers and the retention. */
-export const SHAPE: Connections.Shape = { mailbox: true, responds: false, ledger: false, loops: 2 };
+export const SHAPE: Connections.Shape = { mailbox: true, responds: false, stockBatches: 0, loops: 2 };
 
 export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles" | "concurrency">;
 

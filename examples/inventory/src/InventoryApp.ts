@@ -18,11 +18,14 @@ import * as InventoryService from "./InventoryService.ts";
 /** Its PostgreSQL schema. */
 export const SCHEMA = "inventory";
 
+/** Batches in PostgreSQL at a time: two of `PgStock`; what is settled, what is journaled, and a look at who serves, of `HybridStock`. */
+const STOCK_BATCHES = { redis: 0, postgres: 2, hybrid: 3 } as const;
+
 /** What of it holds connections: answers to messages, and the stock if PostgreSQL holds it; the sweeper and the retention. */
 export const shape = (engine: ServiceConfig.StockEngine): Connections.Shape => ({
   mailbox: false,
   responds: true,
-  ledger: engine === "postgres",
+  stockBatches: STOCK_BATCHES[engine],
   loops: 2,
 });
 

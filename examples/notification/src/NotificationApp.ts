@@ -21,7 +21,7 @@ export const SCHEMA = "notification";
 /** What of it holds connections: batches of its mailbox; the retention; with a store, what stores and who works at it. */
 export const shapeOf = ({ inboxMode }: Pick<Settings, "inboxMode">): Connections.Shape => {
   const stores = inboxMode === "store";
-  return { mailbox: true, responds: stores, ledger: false, loops: stores ? 1 + InboxWorker.SHARDS_IN_FLIGHT : 1 };
+  return { mailbox: true, responds: stores, stockBatches: 0, loops: stores ? 1 + InboxWorker.SHARDS_IN_FLIGHT : 1 };
 };
 
 export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles" | "concurrency" | "inboxMode">;

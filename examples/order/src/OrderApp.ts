@@ -11,7 +11,7 @@ import * as OrderService from "./OrderService.ts";
 export const SCHEMA = "order";
 
 /** What of it holds connections: batches of its mailbox; the timers and the retention. */
-export const SHAPE: Connections.Shape = { mailbox: true, responds: false, ledger: false, loops: 2 };
+export const SHAPE: Connections.Shape = { mailbox: true, responds: false, stockBatches: 0, loops: 2 };
 
 export type Settings = Pick<
   ServiceConfig.ServiceConfig,

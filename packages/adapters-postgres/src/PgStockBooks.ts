@@ -1,8 +1,8 @@
 /**
  * `StockBooks` on PostgreSQL: the ledger behind a fast log (`HybridStock`), and the row that says who serves.
  *
- * Every write holds that row (`for share`) from before it reads until its commit, and `change` takes it for itself: so what a
- * new log begins with is what all writes of the generation before have left. Generations follow the server's clock in
+ * Every write holds that row from before it reads until its commit, and `change` takes it for itself: so what a new log begins
+ * with is what all writes of the generation before have left. Generations follow the server's clock in
  * milliseconds, so that one that was taken back with a restored backup is never given again.
  *
  * Processes that use `PgStock` on the same schema do not ask who serves: use one of the two.
@@ -55,6 +55,7 @@ export const make: Effect.Effect<StockBooks["Service"], never, PgClient | UnitOf
       unitOfWork.commit(
         Effect.gen(function* () {
           const operation = "StockBooks.change";
+          yield* client.within(operation, desk.sql.stop);
           const values = [SHARD, generation, server?.runId ?? null, server?.replicationId ?? null];
           const [won] = (yield* client.within<ServingRow>(operation, desk.sql.change, values)).rows;
           if (won === undefined) return null;

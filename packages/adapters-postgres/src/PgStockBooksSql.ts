@@ -3,16 +3,27 @@ import { HOLD } from "./PgStockSql.ts";
 
 const SERVING = `generation::float8 as generation, run_id as "runId", master_replid as "replicationId"`;
 
+/**
+ * Row locks are not fair: shared ones that overlap for ever would keep whoever changes the row away. This lock is: who waits for
+ * it comes before those that ask later.
+ */
+const gate = (tables: string): string => `hashtextextended('${tables.replaceAll("'", "''")}stock_shards', 0)`;
+
 export const booksStatements = (tables: string) => ({
   serving: `select ${SERVING} from ${tables}stock_shards where shard = $1`,
 
   /** The ledger serves first. */
   first: `insert into ${tables}stock_shards (shard, generation, engine) values ($1, 1, 'ledger') on conflict (shard) do nothing`,
 
-  /** Held until the commit: no other generation begins meanwhile. */
-  hold: `select ${SERVING} from ${tables}stock_shards where shard = $1 and generation = $2 for share`,
+  /** Held until the commit: no other generation begins meanwhile. The gate first; `for share` then reads the row as it is. */
+  hold: `
+select ${SERVING} from ${tables}stock_shards
+where shard = $1 and generation = $2 and pg_advisory_xact_lock_shared(${gate(tables)})::text is not null for share`,
 
-  /** Waits for all writes of this generation, and ends it. */
+  /** Waits for all writes of this generation. */
+  stop: `select pg_advisory_xact_lock(${gate(tables)})`,
+
+  /** And ends it. */
   change: `
 update ${tables}stock_shards
 set generation = greatest(generation + 1, floor(extract(epoch from clock_timestamp()) * 1000)::bigint),
