@@ -7,6 +7,10 @@ alter table :"schema".stock_skus
     '$[*] ? (@.onHand < 0 || @.held < 0 || @.committed < 0 || @.shortage < 0 || @.held + @.committed > @.onHand + @.shortage)'));
 comment on column :"schema".stock_skus.elsewhere is 'What other warehouses have: a list of warehouse, onHand, held, committed, shortage.';
 
+-- Holds of one batch end at one moment: without the order's id their entries in the index are nearly one.
+drop index :"schema".stock_holds_live_idx;
+create index stock_holds_live_idx on :"schema".stock_holds (until) where status = 'held';
+
 alter table :"schema".stock_holds add column asked jsonb;
 comment on column :"schema".stock_holds.asked is 'What was asked for beyond the ordinary: part, warehouses, limit. Lines are what was granted.';
 

@@ -1,7 +1,16 @@
-import { OrderId, Quantity, Sku, StockReservation, type StoreError } from "@org/saga-core";
+import {
+  OrderId,
+  Quantity,
+  Sku,
+  type StockBalance,
+  type StockCommand,
+  type StockLedger,
+  StockReservation,
+  type StoreError,
+} from "@org/saga-core";
 import { Contract, StockContention, StockReservationContract } from "@org/saga-core/testing";
 import { realServer } from "@tools/servers/testing";
-import { Effect, Fiber, Layer } from "effect";
+import { Effect, Fiber, Layer, Result } from "effect";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PgClient, PgMigrations, PgStock } from "../src/index.ts";
@@ -89,6 +98,69 @@ describe.runIf(url !== "")("PgStock on PostgreSQL", () => {
       yield* Effect.promise(() => rival.query("commit"));
       yield* Effect.promise(() => rival.end());
       expect(yield* Fiber.join(second)).toMatchObject([{ _tag: "Success", success: { _tag: "Reserved", orderId } }]);
+    }).pipe(Effect.scoped, Effect.runPromise));
+
+  test("grants whole batches at once, until a SKU falls short, and holds exactly what it has answered, dated as answered", () =>
+    Effect.gen(function* () {
+      const engines = [yield* connect, yield* connect, yield* connect];
+      const skus = Array.from({ length: 12 }, (_, index) => Sku.make(`rush-${index}`));
+      const units = 60;
+      yield* engines[0]?.execute(skus.map((sku) => ({ _tag: "Adjust", id: `seed-${sku}`, sku, delta: units }))) ?? Effect.void;
+      const orders = Array.from({ length: 400 }, (_, index) => ({
+        orderId: OrderId.make(`rush-${index}`),
+        lines: [index % 12, (index * 5 + 1) % 12, (index * 7 + 2) % 12].flatMap((at) => {
+          const sku = skus[at];
+          return sku === undefined ? [] : [{ sku, quantity: Quantity.make(1) }];
+        }),
+      }));
+      const answers = yield* Effect.forEach(
+        orders,
+        ({ orderId, lines }, index) => {
+          const engine = engines[index % engines.length];
+          return engine === undefined ? Effect.succeed([]) : engine.execute([{ _tag: "Reserve", orderId, lines, ttlMillis: 60_000 }]);
+        },
+        { concurrency: "unbounded" },
+      );
+      const granted = answers
+        .flat()
+        .flatMap((answer) => (Result.isSuccess(answer) && answer.success._tag === "Reserved" ? [answer.success] : []));
+      expect(granted.length).toBeGreaterThan(0);
+      expect(granted.length).toBeLessThan(orders.length);
+      const { rows } = yield* Effect.promise(() =>
+        admin.query<{ id: string; until: number; held_for: number }>(
+          `select order_id as id, round(extract(epoch from until) * 1000)::float8 as until,
+             round(extract(epoch from until - reserved_at) * 1000)::float8 as held_for
+           from "${schema}".stock_holds where order_id like 'rush-%' order by order_id collate "C"`,
+        ),
+      );
+      const told = granted.map(({ orderId, until }) => ({ id: orderId, until, held_for: 60_000 }));
+      expect(rows).toEqual(told.toSorted((left, right) => (left.id < right.id ? -1 : 1)));
+      const balances = yield* engines[1]?.balances(skus) ?? Effect.succeed(new Map<Sku, StockBalance>());
+      for (const sku of skus) {
+        const held = granted.flatMap(({ lines }) => lines).reduce((sum, line) => sum + (line.sku === sku ? line.quantity : 0), 0);
+        expect(balances.get(sku)).toMatchObject({ onHand: units, held, available: units - held });
+      }
+    }).pipe(Effect.scoped, Effect.runPromise));
+
+  test("answers a batch whose orders are known, whose SKU is not, or that names an order twice, as the ledger does", () =>
+    Effect.gen(function* () {
+      const stock = yield* connect;
+      const sku = Sku.make("once");
+      yield* stock.execute([{ _tag: "Adjust", id: "once", sku, delta: 5 }]);
+      const reserve = (id: string, of = sku, quantity = 1) =>
+        ({
+          _tag: "Reserve",
+          orderId: OrderId.make(id),
+          lines: [{ sku: of, quantity: Quantity.make(quantity) }],
+          ttlMillis: 60_000,
+        }) as const;
+      const word = (answer: StockLedger.Answer) => (Result.isSuccess(answer) ? answer.success._tag : answer.failure._tag);
+      const ask = (...commands: ReadonlyArray<StockCommand>) => Effect.map(stock.execute(commands), (answers) => answers.map(word));
+      expect(yield* ask(reserve("once-a"), reserve("once-a"), reserve("once-b"))).toEqual(["Reserved", "Reserved", "Reserved"]);
+      expect(yield* ask(reserve("once-a"), reserve("once-c", Sku.make("never")))).toEqual(["Reserved", "UnknownSku"]);
+      expect(yield* ask(reserve("once-d", sku, 3), reserve("once-e", sku, 1))).toEqual(["Reserved", "OutOfStock"]);
+      expect(yield* ask({ _tag: "Release", orderId: OrderId.make("once-d") }, reserve("once-e"))).toEqual(["Released", "Reserved"]);
+      expect((yield* stock.balances([sku])).get(sku)).toMatchObject({ onHand: 5, held: 3, available: 2 });
     }).pipe(Effect.scoped, Effect.runPromise));
 
   test("finds expired holds by an index", async () => {
