@@ -1,6 +1,6 @@
 /**
- * Atomic stock reservation. Engines differ in where the state lives; they all decide with `StockLedger.decideBatch` and
- * write only if what they read has not changed. No transaction is needed: every command is idempotent, so a caller runs
+ * Atomic stock reservation. Engines differ in where the state lives; they all answer as `StockLedger.decideBatch` does,
+ * whatever happens beside, and write only if what they read has not changed. No transaction is needed: every command is idempotent, so a caller runs
  * it before it commits its own records, and again after a crash.
  */
 import { Context, type Effect, type Result } from "effect";
@@ -20,7 +20,7 @@ export class StockReservation extends Context.Service<
     readonly execute: (
       commands: ReadonlyArray<StockCommand>,
     ) => Effect.Effect<ReadonlyArray<Result.Result<StockAccepted, StockRejection>>, StoreError>;
-    /** The books of `skus`; unknown ones are absent. */
+    /** The books of `skus`, over all warehouses and of each; unknown ones are absent. */
     readonly balances: (skus: ReadonlyArray<Sku>) => Effect.Effect<ReadonlyMap<Sku, StockBalance>, StoreError>;
     /** Every SKU's books, for reconciliation. */
     readonly allBalances: Effect.Effect<ReadonlyArray<StockBalance>, StoreError>;
