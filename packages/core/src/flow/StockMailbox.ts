@@ -13,7 +13,7 @@
  * It is `Mailbox` without keys, because a reservation has many: without lanes, and without a span for each call, it takes a
  * fraction of the time (measured: docs/decisions/0005-stock-engines.md).
  */
-import { Effect, Exit, Latch, type Scope } from "effect";
+import { Effect, Exit, Latch, Metric, Result, type Scope } from "effect";
 import type { StockCommand } from "../domain/stock/StockCommand.ts";
 import type { Answer } from "../domain/stock/StockLedger.ts";
 import type { StockReservation } from "../ports/StockReservation.ts";
@@ -41,10 +41,11 @@ export const make = Effect.fnUntraced(function* <R>(
   options: Options = {},
 ): Effect.fn.Return<StockReservation["Service"]["execute"], never, R | Scope.Scope> {
   const queue = new Queue();
+  const counted = (commands: ReadonlyArray<StockCommand>) => Effect.tap(run(commands), (answers) => countConflicts(commands, answers));
   const isolated = Batch.isolate(name, (calls: ReadonlyArray<Call>) => {
     const [only] = calls;
-    if (calls.length === 1 && only !== undefined) return Effect.map(run(only.commands), (answers) => [answers]);
-    return Effect.map(run(calls.flatMap((call) => call.commands)), (answers) => divide(calls, answers));
+    if (calls.length === 1 && only !== undefined) return Effect.map(counted(only.commands), (answers) => [answers]);
+    return Effect.map(counted(calls.flatMap((call) => call.commands)), (answers) => divide(calls, answers));
   });
 
   yield* Effect.addFinalizer(() => Effect.sync(() => queue.close()));
@@ -74,6 +75,25 @@ export const make = Effect.fnUntraced(function* <R>(
 });
 
 const OPERATION = "StockReservation.execute";
+
+const conflicts = Metric.counter("saga_stock_commit_conflicts_total", {
+  description: "Commits of holds that had ended, and whose units went to somebody else",
+  incremental: true,
+});
+
+/** Orders that waited for their payment too long, or whose hold was lost: the saga compensates them. */
+const countConflicts = (commands: ReadonlyArray<StockCommand>, answers: Answers): Effect.Effect<void> => {
+  let count = 0;
+  for (const [index, command] of commands.entries()) {
+    if (command._tag !== "Commit") continue;
+    const answer = answers[index];
+    const isLost = answer !== undefined && Result.isFailure(answer) && CONFLICT.has(answer.failure._tag);
+    if (isLost) count += 1;
+  }
+  return count === 0 ? Effect.void : Metric.update(conflicts, count);
+};
+
+const CONFLICT: ReadonlySet<string> = new Set(["HoldExpired", "HoldNotFound"]);
 
 type Answers = ReadonlyArray<Answer>;
 

@@ -1,4 +1,4 @@
-import { Deferred, Effect, Exit, Fiber, Result, Scope } from "effect";
+import { Deferred, Effect, Exit, Fiber, Metric, Result, Scope } from "effect";
 import { TestClock } from "effect/testing";
 import { describe, expect, test } from "vitest";
 import { type StockCommand, type StockLedger, StockReservation } from "../../src/index.ts";
@@ -146,6 +146,30 @@ describe("HybridStock, when its log", () => {
       expect(yield* ask(World.reserve("a"))).toBe("Reserved");
     }).pipe(World.run));
 });
+
+test("HybridStock counts what was revoked, and commits of holds that had ended", () =>
+  Effect.gen(function* () {
+    const { connect, server, books } = yield* World.make;
+    const ask = asks(yield* connect());
+    const count = (name: string) =>
+      Effect.map(Metric.snapshot, (metrics) => {
+        const metric = metrics.find(({ id }) => id === name);
+        return metric?.type === "Counter" ? Number(metric.state.count) : 0;
+      });
+    const names = ["saga_stock_commit_conflicts_total", "saga_stock_holds_revoked_total"];
+    const before = yield* Effect.forEach(names, count);
+    yield* ask(World.receive(1));
+    yield* ask(World.reserve("a"));
+    yield* aWhile;
+    server.log = { generation: books.serving.generation, stock: new MemoryStock.Stock() };
+    server.log.stock.execute([World.receive(1)], 0);
+    expect(yield* ask(World.reserve("b"))).toBe("Reserved");
+    yield* aWhile;
+    expect(yield* ask(World.about("Commit", "b"))).toBe("HoldExpired");
+    expect(yield* ask(World.about("Commit", "ghost"))).toBe("HoldNotFound");
+    const after = yield* Effect.forEach(names, count);
+    expect(after.map((value, index) => value - (before[index] ?? 0))).toEqual([2, 1]);
+  }).pipe(World.run));
 
 describe("HybridStock, when a process dies", () => {
   /** Every place where it can: before and after each call of a port. */
