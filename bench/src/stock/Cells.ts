@@ -36,6 +36,9 @@ export const MANY = 256;
 /** Units of the sale that is sold out. */
 const SALE_UNITS = 100;
 
+/** Buyers who come before it is measured: the sale is sold out by then. */
+const SALE_BUYERS = 1_000;
+
 let cells = 0;
 
 /** One process reserves as fast as it can. */
@@ -46,9 +49,17 @@ export const reserving = (bench: Bench, contender: Contender.Contender, { lines,
 export const living = (bench: Bench, contender: Contender.Contender): Promise<Measured> =>
   alone(bench, contender, "live", { lines: 1, hot: 0, inFlight: MANY }, { hotUnits: Carts.HOT_UNITS });
 
-/** A sale of a few units, with as many buyers as it can answer. */
-export const losing = (bench: Bench, contender: Contender.Contender): Promise<Measured> =>
-  alone(bench, contender, "reserve", { lines: 1, hot: 1, inFlight: MANY, every: 64 }, { hotUnits: SALE_UNITS, soldOut: 1 });
+/** A sale that is sold out, with as many buyers as it can answer. */
+export const losing = async (bench: Bench, contender: Contender.Contender): Promise<Measured> => {
+  const sale = { lines: 1, hot: 1, inFlight: MANY, every: 64, millis: bench.millis };
+  await contender.ask("open", { cell: cells++, seeded: 1, hotUnits: SALE_UNITS, soldOut: 1 });
+  const early = await contender.ask("reserve", { ...sale, to: SALE_BUYERS });
+  const late = await contender.ask("reserve", { ...sale, from: SALE_BUYERS });
+  const violations = broken(await contender.ask("audit"), [late], SALE_UNITS);
+  await contender.ask("close");
+  await bench.redis.clear();
+  return { perSecond: (value(late, "answers") - value(early, "answers")) / value(late, "seconds"), violations, gap: value(late, "gap") };
+};
 
 const alone = async (bench: Bench, contender: Contender.Contender, command: string, work: Numbers, place: Numbers): Promise<Measured> => {
   await contender.ask("open", { ...place, cell: cells++, seeded: 1 });

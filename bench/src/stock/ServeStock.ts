@@ -17,8 +17,17 @@ export const serve = (open: Open, more: Serve.Commands = {}): void => {
     if (engine === undefined) throw new Error("no cell is open");
     return engine;
   };
-  const ordering = ({ lines = 1, hot = 0, inFlight = 1, millis = 0, every = 1, worker = 0 }: Serve.Numbers): Work.Ordering => ({
-    orders: ordersOf(worker),
+  const ordering = ({
+    lines = 1,
+    hot = 0,
+    inFlight = 1,
+    millis = 0,
+    every = 1,
+    worker = 0,
+    from = 0,
+    to = Number.MAX_SAFE_INTEGER,
+  }: Serve.Numbers): Work.Ordering => ({
+    orders: ordersOf(worker).slice(from, to),
     carts: Carts.carts(lines, hot === 1),
     inFlight,
     millis,
