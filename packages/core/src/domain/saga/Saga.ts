@@ -143,7 +143,8 @@ export const parallel =
       last.push(...grown.last);
       joined = grown;
     }
-    return { ...joined, last };
+    // Nothing to wait for but what was there.
+    return branches.length === 0 ? draft : { ...joined, last: [...new Set(last)] };
   };
 
 /** The last part: what the participants answer, in full. Refuses a reply that no step awaits. */

@@ -62,4 +62,10 @@ describe("an instance that 0.1.0 stored", () => {
     if (next === null) throw new Error("it is gone");
     expect(fire(next, "start", "start")).toEqual([next, []]);
   });
+
+  it("asks again for what was refused when a person says so", () => {
+    const refused = { "start-checkout": done, "check-balance": done, "reserve-stock": { status: "undoRefused", attempts: 1 } };
+    const [next, send] = SagaDecider.transition(definition, recorded("compensationFailed", refused), { _tag: "Resume", now: 60_000 });
+    expect([next?.status, asked(send)]).toEqual(["compensating", ["inventory.release.v1", "Schedule"]]);
+  });
 });

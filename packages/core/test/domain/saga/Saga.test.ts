@@ -91,6 +91,17 @@ describe("a definition", () => {
     expect(definition.awaits.map(({ type }) => type)).toEqual(["did.v1", "rang.v1"]);
   });
 
+  it("waits for what was there when a branch, or all of them, are empty", () => {
+    for (const branches of [[], [[]], [[], []]]) {
+      const saga = open.pipe(
+        Saga.step("a", { ...options, undo: none }),
+        Saga.parallel(branches),
+        Saga.pivot("b", { ...options, undo: none }),
+      );
+      expect(saga.steps.map(({ after }) => after)).toEqual([[], ["a"]]);
+    }
+  });
+
   it("does not compile without what it needs", () => {
     const pivoted = open.pipe(Saga.pivot("a", { ...options, undo: none }));
     const refused: ReadonlyArray<() => unknown> = [

@@ -229,6 +229,18 @@ describe("a signal", () => {
     expect(run.instance?.data.card).toBe("second");
   });
 
+  it("that says no before its turn says so when its turn comes, unless another one says yes", () => {
+    const strict = open.pipe(
+      Saga.step("a", hold),
+      Saga.signal("approval", { on: Approved, failed: [Saga.failedBy(Declined, () => "refused")], timeout: 5_000, otherwise: "undo" }),
+      Saga.pivot("pay", pay),
+    );
+    const no = new Run(strict).tell(Declined, id, null);
+    expect([no.status, no.tell(Held, id, "a").asked, no.instance?.failure?.reason]).toEqual(["running", ["drop.v1 i:a:1"], "refused"]);
+    const yes = new Run(strict).tell(Declined, id, null).tell(Approved, { id: "i", card: "new" }, null);
+    expect(yes.tell(Held, id, "a").asked).toEqual(["pay.v1 i:pay:1"]);
+  });
+
   it("races its time: the first one counts", () => {
     const run = new Run(saga).tell(Held, id, "a");
     while (run.asked.length === 0) run.fire();
