@@ -39,7 +39,7 @@ export const make: Effect.Effect<StockReservation["Service"], never, PgClient | 
       const batch = atOnce.batchOf(commands);
       return batch === null ? locked(commands) : Effect.catchIf(atOnce.run(batch), PgStockAtOnce.isRefused, () => locked(commands));
     },
-    { inFlightMax: IN_FLIGHT_MAX },
+    { inFlightMax: IN_FLIGHT_MAX, kind: atOnce.kindOf },
   );
 
   const read = <A, E>(operation: string, codec: Schema.Codec<A, E>, text: string, values: ReadonlyArray<PgValue> = []) =>

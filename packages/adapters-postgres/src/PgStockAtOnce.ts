@@ -34,6 +34,10 @@ const SHORT_MAX = 10_000;
 export const make = (client: PgClient.PgClient["Service"], sql: ReturnType<typeof statements>) => {
   const short = new Set<Sku>();
   return {
+    /** Whether a call may become a part of a batch that is granted at once. The others are kept out of its way. */
+    kindOf: (commands: ReadonlyArray<StockCommand>): "AtOnce" | "Locked" =>
+      commands.every((command) => command._tag === "Reserve" && !command.lines.some(({ sku }) => short.has(sku))) ? "AtOnce" : "Locked",
+
     /** Null: a batch to be decided under locks. */
     batchOf: (commands: ReadonlyArray<StockCommand>): Batch | null => batchOf(short, commands),
 

@@ -3,7 +3,7 @@
  * gets its own answers.
  *
  * - At rest a batch is one call, run at once. Under load it is whatever came while the ones before it were running.
- * - Calls are taken in the order they came, and a call is never divided: its commands stay in order. With one batch in flight
+ * - Calls of a kind are taken in the order they came, and a call is never divided: its commands stay in order. With one batch in flight
  *   at a time that is the order in which they are decided, too.
  * - Bounded: above `CAPACITY` waiting commands a call fails at once with `Unavailable`, and nothing happens.
  * - A caller that is interrupted before its batch has begun takes its call back: nothing happens. Afterwards it runs to its end.
@@ -23,6 +23,8 @@ import * as Batch from "./Batch.ts";
 export interface Options {
   /** Batches running at a time; 1 by default. More only for an engine whose batches do not wait for each other's end. */
   readonly inFlightMax?: number;
+  /** Calls of different kinds are not run in one batch; they do not wait in one order, either. All are of one kind by default. */
+  readonly kind?: (commands: ReadonlyArray<StockCommand>) => string;
 }
 
 /** Commands waiting, at most: what a fast engine answers in a second. Nobody waits longer for a sale. */
@@ -40,6 +42,7 @@ export const make = Effect.fnUntraced(function* <R>(
   run: (commands: ReadonlyArray<StockCommand>) => Effect.Effect<ReadonlyArray<Answer>, StoreError, R>,
   options: Options = {},
 ): Effect.fn.Return<StockReservation["Service"]["execute"], never, R | Scope.Scope> {
+  const { inFlightMax = 1, kind = () => "" } = options;
   const queue = new Queue();
   const counted = (commands: ReadonlyArray<StockCommand>) => Effect.tap(run(commands), (answers) => countConflicts(commands, answers));
   const isolated = Batch.isolate(name, (calls: ReadonlyArray<Call>) => {
@@ -62,13 +65,13 @@ export const make = Effect.fnUntraced(function* <R>(
       Effect.sync(() => queue.done(batch)),
     );
   });
-  for (let index = 0; index < (options.inFlightMax ?? 1); index++) yield* Effect.forkScoped(Effect.forever(pass, { disableYield: true }));
+  for (let index = 0; index < inFlightMax; index++) yield* Effect.forkScoped(Effect.forever(pass, { disableYield: true }));
 
   return (commands) =>
     commands.length === 0
       ? Effect.succeed([])
       : Effect.callback((resume) => {
-          const call = new Call(commands, resume);
+          const call = new Call(commands, kind(commands), resume);
           queue.put(call);
           return Effect.sync(() => queue.withdraw(call));
         });
@@ -99,10 +102,12 @@ type Answers = ReadonlyArray<Answer>;
 
 class Call {
   readonly commands: ReadonlyArray<StockCommand>;
+  readonly kind: string;
   #resume: ((answers: Effect.Effect<Answers, StoreError>) => void) | null;
 
-  constructor(commands: ReadonlyArray<StockCommand>, resume: (answers: Effect.Effect<Answers, StoreError>) => void) {
+  constructor(commands: ReadonlyArray<StockCommand>, kind: string, resume: (answers: Effect.Effect<Answers, StoreError>) => void) {
     this.commands = commands;
+    this.kind = kind;
     this.#resume = resume;
   }
 
@@ -138,17 +143,24 @@ class Queue {
     this.#tell();
   }
 
+  /** The oldest call, and those of its kind behind it. */
   take(): ReadonlyArray<Call> {
-    let count = 0;
+    const [oldest] = this.#calls;
+    if (oldest === undefined) return [];
+    const batch: Array<Call> = [];
+    const passed: Array<Call> = [];
     let commands = 0;
+    let seen = 0;
     for (const call of this.#calls) {
-      if (count > 0 && commands + call.commands.length > BATCH_MAX) break;
-      count += 1;
-      commands += call.commands.length;
+      const isOurs = call.kind === oldest.kind;
+      if (isOurs && batch.length > 0 && commands + call.commands.length > BATCH_MAX) break;
+      seen += 1;
+      if (isOurs) commands += call.commands.length;
+      (isOurs ? batch : passed).push(call);
     }
-    const batch = this.#calls.splice(0, count);
+    this.#calls = passed.concat(this.#calls.slice(seen));
     this.#waiting -= commands;
-    if (count > 0) this.#running += 1;
+    this.#running += 1;
     this.#tell();
     return batch;
   }

@@ -67,6 +67,23 @@ describe("StockMailbox", () => {
       expect(batches).toEqual([1, 1, long, 2 * long, 1]);
     }).pipe(Effect.scoped, Effect.runPromise));
 
+  test("keeps calls of different kinds apart, each kind in its order, the oldest call first", () =>
+    Effect.gen(function* () {
+      const batches: Array<ReadonlyArray<string>> = [];
+      const gate = yield* Latch.make(false);
+      const run = (commands: ReadonlyArray<StockCommand>) => {
+        batches.push(ids(commands));
+        return Effect.as(gate.await, decide(commands));
+      };
+      const execute = yield* StockMailbox.make("test", run, { kind: (commands) => ids(commands)[0]?.[0] ?? "" });
+      const callers = yield* Effect.forEach(["x0", "b1", "a1", "b2", "a2", "b3"], (name) =>
+        Effect.tap(Effect.forkChild(execute([release(name)])), () => Effect.yieldNow),
+      );
+      yield* gate.open;
+      yield* Effect.forEach(callers, Fiber.join);
+      expect(batches).toEqual([["x0"], ["b1", "b2", "b3"], ["a1", "a2"]]);
+    }).pipe(Effect.scoped, Effect.runPromise));
+
   test("takes back the call of a caller that is interrupted before its batch", () =>
     Effect.gen(function* () {
       const batches: Array<ReadonlyArray<string>> = [];
