@@ -255,6 +255,7 @@ const aggregateOf = <D, E, R>(
       );
     }),
     decide: (state, input, now) => {
+      if (input._tag === "Message") SagaInstance.expectKnown(definition, state.instance, input.envelope);
       const [instance, sends] = SagaDecider.transition(definition, state.instance, inputOf(input, now));
       const drafts: Array<Message.Draft> = [];
       const timers: Array<TimerRequest> = [];

@@ -1,5 +1,8 @@
-/** The stored form of a saga's instance, whatever it remembers. */
+/** The stored form of a saga's instance, whatever it remembers; and what becomes of a message without one. */
 import { Effect, Schema } from "effect";
+import type * as Message from "../domain/Message.ts";
+import type { Definition } from "../domain/saga/Saga.ts";
+import type { Instance } from "../domain/saga/SagaDecider.ts";
 
 const Kept = Schema.Union([
   Schema.Struct({ _tag: Schema.Literal("Done"), json: Schema.Unknown }),
@@ -41,3 +44,13 @@ export const schemaOf = <D, E>(data: Schema.Codec<D, E>) =>
     wakes: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
     audit: Schema.optionalKey(Schema.Array(AuditEntry)),
   });
+
+/** The defect that makes the message fail alone, where the definition says so: its commit is rolled back, and the inbox forgets it. */
+export const expectKnown = <D, C>(
+  { name, unknownInstance }: Definition<D, C>,
+  instance: Instance<D> | null,
+  { type, key }: Message.Envelope,
+): void => {
+  if (instance === null && unknownInstance === "deadLetter")
+    throw new Error(`${type} is for the instance "${key}" of ${name}, which is not there`);
+};

@@ -48,6 +48,7 @@ export const decide = (definition: Checkout.Definition, state: State, input: Inp
         : request(definition, state, command, now);
     }
     case "Message":
+      SagaInstance.expectKnown(definition, state.saga, input.envelope);
       return drive(definition, state, { _tag: "Reply", envelope: input.envelope, now });
     case "Timer":
       return drive(definition, state, { _tag: "Timer", name: input.timer.name, token: input.timer.token, now });

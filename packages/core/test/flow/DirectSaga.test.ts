@@ -216,6 +216,20 @@ describe("DirectSaga", () => {
     expect(value.after).toEqual(value.before);
     expect(log.map(({ type }) => type)).toEqual(["book", "pay"]);
   });
+
+  it("leaves a message alone whose instance is not there, or refuses it, as the definition says", () => {
+    for (const [unknownInstance, exit] of [
+      ["ignore", "Success"],
+      ["deadLetter", "Failure"],
+    ] as const) {
+      const { value } = run(() =>
+        Effect.flatMap(DirectSaga.make({ definition: { ...definition, unknownInstance }, data: Trip, steps: [] }), (saga) =>
+          saga.handle([late]),
+        ),
+      );
+      expect(value.map(({ _tag }) => _tag)).toEqual([exit]);
+    }
+  });
 });
 
 /** A second answer to the first step, from elsewhere. */

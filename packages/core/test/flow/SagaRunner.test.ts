@@ -257,6 +257,19 @@ describe("a message", () => {
       }),
     );
   });
+
+  it("for an instance that is not there fails alone and is not remembered, where the definition says so", () => {
+    simulate(({ database }) =>
+      Effect.gen(function* () {
+        const strict = CommandHandler.runBatch(SagaRunner.make({ ...Checkout.make(), unknownInstance: "deadLetter" }));
+        const mailbox = yield* Mailbox.make({ name: "orders", key: Aggregate.keyOf<SagaRunner.Command>, run: strict });
+        const exits = yield* mailbox.submitAll([balanced]);
+        expect(exits.map(({ _tag }) => _tag)).toEqual(["Failure"]);
+        expect((yield* mailbox.submitAll([placing(), balanced])).map(({ _tag }) => _tag)).toEqual(["Success", "Success"]);
+        expect(types(database).at(-1)).toBe("inventory.reserve.v1");
+      }),
+    );
+  });
 });
 
 describe("a timer", () => {

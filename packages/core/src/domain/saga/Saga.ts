@@ -18,12 +18,12 @@
 import { Duration, Pipeable, type Schema } from "effect";
 import type * as Message from "../Message.ts";
 import * as RemoteStep from "./RemoteStep.ts";
-import type { Definition, Draft, Failure, Phase } from "./SagaDefinition.ts";
+import type { Definition, Draft, Failure, Phase, UnknownInstance } from "./SagaDefinition.ts";
 import * as SagaRules from "./SagaRules.ts";
 import type { Step } from "./SagaStep.ts";
 import * as SignalStep from "./SignalStep.ts";
 
-export type { Definition, Draft, Failure, Phase } from "./SagaDefinition.ts";
+export type { Definition, Draft, Failure, Phase, UnknownInstance } from "./SagaDefinition.ts";
 export { mayTurn } from "./SagaRules.ts";
 export { fingerprint, of as shapeOf, type Shape, type StepShape } from "./SagaShape.ts";
 export { ATTEMPTS_MAX, failedBy } from "./RemoteStep.ts";
@@ -37,6 +37,8 @@ export interface Options<D, E, C> {
   readonly deadline?: Duration.Input;
   readonly deadlineReason?: string;
   readonly undoRetry?: { readonly first: Duration.Input; readonly max: Duration.Input };
+  /** Unless it is said: `ignore`. */
+  readonly unknownInstance?: UnknownInstance;
   readonly onTurned?: (failure: Failure, data: NoInfer<D>) => C | null;
   readonly onUndone?: (failure: Failure, data: NoInfer<D>, pivoted: boolean) => C | null;
   readonly canceled?: (by: string) => string;
@@ -61,6 +63,7 @@ export const make = <D, E, C = never>(name: string, options: Options<D, E, C>): 
     first: Duration.toMillis(options.undoRetry?.first ?? UNDO_RETRY_MS.first),
     max: Duration.toMillis(options.undoRetry?.max ?? UNDO_RETRY_MS.max),
   },
+  unknownInstance: options.unknownInstance ?? "ignore",
   onTurned: options.onTurned ?? (() => null),
   onUndone: options.onUndone ?? (() => null),
   canceled: options.canceled ?? (() => "canceled"),

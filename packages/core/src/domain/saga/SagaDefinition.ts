@@ -12,6 +12,12 @@ export interface Failure {
 /** `open`: the pivot is still to be declared. */
 export type Phase = "open" | "pivoted";
 
+/**
+ * A message for an instance that is not there (a webhook that was faster than the start) changes nothing, or fails alone: a
+ * stored inbox tries it again, and it ends among the dead letters.
+ */
+export type UnknownInstance = "ignore" | "deadLetter";
+
 /** A saga while it is declared; with its pivot it is a definition. */
 export interface Draft<D, C, P extends Phase> extends Pipeable.Pipeable {
   readonly name: string;
@@ -31,6 +37,8 @@ export interface Draft<D, C, P extends Phase> extends Pipeable.Pipeable {
   readonly deadlineReason: string;
   /** First and longest pause between two requests of an undo, in milliseconds. */
   readonly undoRetryMillis: { readonly first: number; readonly max: number };
+  /** What becomes of a message for an instance that is not there. */
+  readonly unknownInstance: UnknownInstance;
   /** Told to the aggregate when the saga turns around after the pivot. */
   readonly onTurned: (failure: Failure, data: D) => C | null;
   /** Told to the aggregate when everything is undone. `pivoted`: the pivot had been passed. */
