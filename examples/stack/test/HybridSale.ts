@@ -34,12 +34,15 @@ const SKUS = ["apple", "pear", "plum"].map((name) => Sku.make(name));
 export const UNITS = 100_000;
 
 /** An engine with connections of its own, as a process has. */
-export const layer = ({ postgresUrl, redisUrl, schema }: Place): Layer.Layer<StockReservation, unknown> => {
+export const layer = (
+  { postgresUrl, redisUrl, schema }: Place,
+  options: HybridStock.Options = {},
+): Layer.Layer<StockReservation, unknown> => {
   const redis = RedisClient.layerAtOnce.pipe(
     Layer.provide(RedisConfig.layer({ url: redisUrl, prefix: schema, commandTimeoutMillis: 1_000, connectTimeoutMillis: 500 })),
   );
   const client = PgClient.layer({ url: postgresUrl, schema, poolSize: 6 });
-  return HybridStock.layer.pipe(
+  return HybridStock.layerWith(options).pipe(
     Layer.provide([RedisStockLog.layer.pipe(Layer.provide(redis)), PgStockBooks.layer]),
     Layer.provide(PgMigrations.layer),
     Layer.provide(client),

@@ -24,7 +24,7 @@ export type StockCommand =
   | { readonly _tag: "Release"; readonly orderId: OrderId }
   | { readonly _tag: "Ship"; readonly orderId: OrderId }
   | Adjust
-  | { readonly _tag: "Renew"; readonly orderId: OrderId; readonly ttlMillis: number }
+  | Renew
   | { readonly _tag: "Expire"; readonly orderId: OrderId };
 
 export interface Reserve {
@@ -51,6 +51,14 @@ export type SplitPolicy = "never" | "allowed";
 export interface BuyerLimit {
   readonly buyer: CustomerId;
   readonly perSku: number;
+}
+
+export interface Renew {
+  readonly _tag: "Renew";
+  readonly orderId: OrderId;
+  readonly ttlMillis: number;
+  /** What a ledger has decided, told to the log in front of it: until then, whatever the log's clock says. */
+  readonly until?: Timestamp;
 }
 
 export interface Adjust {

@@ -102,7 +102,7 @@ const renew = (command: Extract<StockCommand, { _tag: "Renew" }>, hold: Hold | u
   switch (hold.status) {
     case "held": {
       if (now >= hold.until) return Result.fail({ _tag: "HoldExpired", orderId });
-      const until = now + ttl.success;
+      const until = command.until ?? now + ttl.success;
       const answer = reservedOf({ ...hold, until });
       return until === hold.until ? done(answer) : done(answer, [{ _tag: "Renewed", orderId, until, at: now }]);
     }

@@ -10,10 +10,10 @@
  */
 import { Result, Schema } from "effect";
 import { OrderId } from "../order/OrderId.ts";
-import type { Timestamp } from "../Timestamp.ts";
+import { Timestamp } from "../Timestamp.ts";
 import { Quantity, Sku, type StockLine } from "./Sku.ts";
 import * as StockBook from "./StockBook.ts";
-import type { StockCommand } from "./StockCommand.ts";
+import type { StockAccepted, StockCommand } from "./StockCommand.ts";
 import * as Decision from "./StockDecision.ts";
 import { apply } from "./StockEvent.ts";
 import type { Answer } from "./StockLedger.ts";
@@ -28,7 +28,7 @@ export const Told = Schema.Union([
   Schema.TaggedStruct("Release", about),
   Schema.TaggedStruct("Ship", about),
   Schema.TaggedStruct("Expire", about),
-  Schema.TaggedStruct("Renew", { ...about, ttlMillis: Schema.Int }),
+  Schema.TaggedStruct("Renew", { ...about, ttlMillis: Schema.Int, until: Schema.optionalKey(Timestamp) }),
   Schema.TaggedStruct("Adjust", {
     id: Schema.String,
     sku: Sku,
@@ -81,11 +81,15 @@ export const decide = (state: StockView, { holds, commands }: Work, now: Timesta
       if (event._tag === "Lapsed" && event.reason === "revoked") isTellable = false;
     }
     // Reserves are the ledger's own only while no log serves.
-    if (events.length > 0 && command._tag !== "Reserve") tell.push(command);
+    if (events.length > 0 && command._tag !== "Reserve") tell.push(toldOf(command, answer));
     return Result.succeed(answer);
   });
   return { keepings, answers, writes: StockBook.writesOf(book), tell, isTellable };
 };
+
+/** The log's clock is another one: it is told until when. */
+const toldOf = (command: Told, answer: StockAccepted): Told =>
+  command._tag === "Renew" && answer._tag === "Reserved" ? { ...command, until: answer.until } : command;
 
 /** The same work as commands that touch what it touches: for whoever reads or locks before deciding. */
 export const touching = ({ holds, commands }: Work): ReadonlyArray<StockCommand> => [

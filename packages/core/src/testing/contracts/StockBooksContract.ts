@@ -165,6 +165,15 @@ export const cases: ReadonlyArray<Contract.Case<StockBooks>> = [
       yield* same((yield* run([], [about("Commit", "o")])).note, null, "nothing changed");
     }),
   ),
+  sentence("tells the log until when a hold was renewed, by the ledger's clock", ({ run, hold, order }) =>
+    Effect.gen(function* () {
+      const renew: Told = { _tag: "Renew", orderId: order("o"), ttlMillis: 60_000 };
+      const { answers, note } = yield* run([hold("o", 1)], [renew]);
+      const untils = answers.map((answer) => (answer._tag === "Success" && "until" in answer.success ? answer.success.until : 0));
+      yield* same(note?.commands, [{ ...renew, until: untils[0] ?? 0 }]);
+      yield* Contract.isTrue(untils[0] !== UNTIL, "another end");
+    }),
+  ),
   sentence("notes nothing while the ledger serves, and ends the notes with their generation", ({ books, serving, run, hold, about }) =>
     Effect.gen(function* () {
       yield* run([hold("o", 1)], [about("Commit", "o")]);
