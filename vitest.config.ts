@@ -11,6 +11,8 @@ const conditions = ["@org/source", "node"];
 const SERVERS = "./tools/servers/src/vitest.ts";
 const globalSetup = existsSync(new URL(SERVERS, import.meta.url)) ? [SERVERS] : [];
 
+/** For a busy machine: PGlite alone takes seconds there. */
+const UNIT_TIMEOUT_MS = 30_000;
 const INT_TIMEOUT_MS = 60_000;
 const E2E_TIMEOUT_MS = 180_000;
 
@@ -27,7 +29,13 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "unit", include: tests(".test"), exclude: ["**/node_modules/**", ...tests(".int.test"), ...tests(".e2e.test")] },
+        test: {
+          name: "unit",
+          include: tests(".test"),
+          exclude: ["**/node_modules/**", ...tests(".int.test"), ...tests(".e2e.test")],
+          testTimeout: UNIT_TIMEOUT_MS,
+          hookTimeout: UNIT_TIMEOUT_MS,
+        },
       },
       {
         extends: true,
