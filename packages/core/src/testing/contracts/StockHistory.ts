@@ -20,7 +20,8 @@ import type { StoreError } from "../../ports/StoreError.ts";
 import * as Contract from "../Contract.ts";
 import { at, line, shopsOf, type Shop, TTL_MS } from "./StockShop.ts";
 
-const ROUNDS = 12;
+/** Each with a shop of its own: short histories are explained fast, and many of them meet more. */
+const ROUNDS = 6;
 const CLIENTS = 4;
 const CALLS = 5;
 const ORDERS = 6;
