@@ -2,7 +2,7 @@
 import { Duration } from "effect";
 import type * as Message from "../Message.ts";
 import * as SignalStep from "./SignalStep.ts";
-import type { FailedReply, Kind, Otherwise, RemoteStep, Retry, RetryOn } from "./SagaStep.ts";
+import type { FailedReply, Kind, Otherwise, Probe, RemoteStep, Retry, RetryOn } from "./SagaStep.ts";
 
 /** How often a compensatable step is asked before it counts as failed, unless it says otherwise. */
 export const ATTEMPTS_MAX = 3;
@@ -40,11 +40,17 @@ interface Options<D, B, R, PB, SB> {
    * For a call that is not to be repeated blindly: asked under the step's key in place of the command when no answer came. It is
    * answered as the step is, or by `unseen`: the command never arrived, and is sent again.
    */
-  readonly probe?: { readonly send: Message.MessageType<PB>; readonly with: (data: D) => NoInfer<PB>; readonly unseen: Message.AnyType };
+  readonly probe?: ProbeOptions<D, PB>;
   /** New rounds after a transient failure. */
   readonly retry?: RetryOptions;
   /** After a failure for good: waits for a signal, and asks in a new round with what it brought. */
   readonly retryOnSignal?: RetryOnOptions<D, SB>;
+}
+
+export interface ProbeOptions<D, PB> {
+  readonly send: Message.MessageType<PB>;
+  readonly with: (data: D) => NoInfer<PB>;
+  readonly unseen: Message.AnyType;
 }
 
 export interface RetryOptions {
@@ -120,7 +126,8 @@ export const make = <D, B, R, U, PB, SB>(
     sends: send,
     command: (data, draft) => send.draft(options.with(data), draft),
     read: readOf(options, failed),
-    canFail: failed.length > 0,
+    done: options.done,
+    failures: failed.map(({ type }) => type),
     awaits: [
       options.done,
       ...failed.map(({ type }) => type),
@@ -129,7 +136,7 @@ export const make = <D, B, R, U, PB, SB>(
       ...(retryOnSignal === undefined ? [] : [retryOnSignal.signal]),
     ],
     ...undoOf(undo),
-    probe: probe === undefined ? null : { sends: probe.send, command: (data, draft) => probe.send.draft(probe.with(data), draft) },
+    probe: probe === undefined ? null : probeOf(probe),
     timeoutMillis: Duration.toMillis(options.timeout ?? TIMEOUT_MS),
     attemptsMax: options.attempts ?? ATTEMPTS_MAX,
     timeoutReason: options.timeoutReason ?? "timeout",
@@ -156,6 +163,12 @@ const undoOf = <D, U>(undo: UndoOptions<D, U> | undefined): Pick<RemoteStep<D>, 
   const { send, done, refused = null } = undo;
   return { undo: { sends: send, command: (data, draft) => send.draft(undo.with(data), draft), done, refused }, noUndo: null };
 };
+
+const probeOf = <D, PB>({ send, with: body, unseen }: ProbeOptions<D, PB>): Probe<D> => ({
+  sends: send,
+  command: (data, draft) => send.draft(body(data), draft),
+  unseen,
+});
 
 const retryOf = ({ rounds, first, max, jitter = JITTER }: RetryOptions): Retry => ({
   rounds,

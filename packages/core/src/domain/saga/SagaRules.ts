@@ -14,7 +14,7 @@ export const refuse = (saga: string, problem: string): never => {
 export const problem = <D, C>(steps: ReadonlyArray<Step<D, C>>, hasDeadline: boolean): string | null => {
   const names = new Set<string>();
   for (const step of steps) {
-    const wrong = ofNames(step, names) ?? ofBounds(step) ?? ofKind(step, steps) ?? ofRest(step, hasDeadline) ?? ofTurn(step, steps);
+    const wrong = ofNames(step, names) ?? ofReplies(step) ?? ofKind(step, steps) ?? ofRest(step, hasDeadline) ?? ofTurn(step, steps);
     if (wrong !== null) return wrong;
     names.add(step.name);
   }
@@ -28,8 +28,15 @@ const ofNames = <D, C>({ name, after }: Step<D, C>, before: ReadonlySet<string>)
   return unknown === undefined ? null : `"${name}" is never reached: no step "${unknown}" is declared before it`;
 };
 
-const ofBounds = <D, C>(step: Step<D, C>): string | null => {
+const ofReplies = <D, C>(step: Step<D, C>): string | null => {
   if (step._tag === "Local") return null;
+  if (step.failures.some(({ type }) => type === step.done.type)) {
+    return `"${step.name}" cannot tell success from failure, both are "${step.done.type}": give each a type of its own`;
+  }
+  return ofBounds(step);
+};
+
+const ofBounds = <D, C>(step: Exclude<Step<D, C>, { readonly _tag: "Local" }>): string | null => {
   if (step.timeoutMillis !== null && step.timeoutMillis <= 0) return `"${step.name}" needs a timeout above 0 milliseconds`;
   if (step._tag === "Signal") return null;
   const { attemptsMax, retry, retryOn } = step;
@@ -38,12 +45,12 @@ const ofBounds = <D, C>(step: Step<D, C>): string | null => {
     if (!isCount(retry.rounds)) return `"${step.name}" needs at least one round: raise its retry.rounds`;
     if (retry.firstMillis <= 0 || retry.maxMillis < retry.firstMillis) return `"${step.name}" needs pauses 0 < retry.first <= retry.max`;
     if (!(retry.jitter >= 0 && retry.jitter <= 1)) return `"${step.name}" needs a retry.jitter from 0 to 1`;
-    if (!step.canFail) return `"${step.name}" is tried again after failures, but declares none: add them to failed`;
+    if (step.failures.length === 0) return `"${step.name}" is tried again after failures, but declares none: add them to failed`;
   }
   if (retryOn !== null) {
     if (!isCount(retryOn.rounds)) return `"${step.name}" needs at least one round: raise its retryOnSignal.rounds`;
     if (retryOn.timeoutMillis <= 0) return `"${step.name}" needs a retryOnSignal.within above 0 milliseconds`;
-    if (!step.canFail) return `"${step.name}" waits for a signal after failures, but declares none: add them to failed`;
+    if (step.failures.length === 0) return `"${step.name}" waits for a signal after failures, but declares none: add them to failed`;
   }
   return null;
 };
@@ -89,9 +96,9 @@ export const mayTurn = <D, C>(step: Step<D, C>): boolean => {
     case "Local":
       return true;
     case "Signal":
-      return step.otherwise === "undo" && (step.canFail || step.timeoutMillis !== null);
+      return step.otherwise === "undo" && (step.failures.length > 0 || step.timeoutMillis !== null);
     case "Remote":
-      return step.otherwise === "undo" && (step.canFail || step.kind === "compensatable");
+      return step.otherwise === "undo" && (step.failures.length > 0 || step.kind === "compensatable");
   }
 };
 

@@ -23,11 +23,8 @@ export interface StepShape {
   readonly after: ReadonlyArray<string>;
   readonly isConditional: boolean;
   readonly otherwise: string;
-  /** Message types; for a local step, none. */
-  readonly sends: string | null;
-  readonly awaits: ReadonlyArray<string>;
-  readonly undo: string | null;
-  readonly probe: string | null;
+  /** Message types by what they are for; a local step has none. */
+  readonly messages: { readonly [purpose: string]: ReadonlyArray<string> };
 }
 
 export const of = <D, C>({ name, data, steps }: Definition<D, C>): Shape => ({
@@ -44,10 +41,21 @@ export const fingerprint = <D, C>(definition: Definition<D, C>): string => {
 
 const stepOf = <D, C>(step: Step<D, C>): StepShape => {
   const { name, kind, after, otherwise } = step;
-  const awaits = step.awaits.map(({ type }) => type).toSorted();
-  const common = { name, kind: `${kind} ${step._tag}`, after, isConditional: step.when !== null, otherwise, awaits };
-  if (step._tag !== "Remote") return { ...common, sends: null, undo: null, probe: null };
-  return { ...common, sends: step.sends.type, undo: step.undo?.sends.type ?? null, probe: step.probe?.sends.type ?? null };
+  return { name, kind: `${kind} ${step._tag}`, after, isConditional: step.when !== null, otherwise, messages: messagesOf(step) };
+};
+
+const messagesOf = <D, C>(step: Step<D, C>): StepShape["messages"] => {
+  if (step._tag === "Local") return {};
+  const replies = { done: [step.done.type], failures: step.failures.map(({ type }) => type).toSorted() };
+  if (step._tag === "Signal") return replies;
+  const { sends, undo, probe, retryOn } = step;
+  return {
+    ...replies,
+    sends: [sends.type],
+    undo: undo === null ? [] : [undo.sends.type, undo.done.type, undo.refused?.type ?? ""],
+    probe: probe === null ? [] : [probe.sends.type, probe.unseen.type],
+    retryOn: retryOn === null ? [] : [retryOn.signal.type],
+  };
 };
 
 const canonical = (value: unknown): unknown => {

@@ -48,10 +48,11 @@ export interface RemoteStep<D> extends Common<D> {
   readonly _tag: "Remote";
   readonly sends: Message.AnyType;
   readonly command: (data: D, options: Message.DraftOptions) => Message.Draft;
-  /** Null if the message is not about this step. */
+  readonly done: Message.AnyType;
+  /** None: it cannot fail for good. */
+  readonly failures: ReadonlyArray<Message.AnyType>;
+  /** What a reply says; null if the message is not about this step. */
   readonly read: (data: D, envelope: Message.Envelope) => Outcome<D> | null;
-  /** Whether it can fail for good. */
-  readonly canFail: boolean;
   readonly undo: Undo<D> | null;
   /** Why there is no undo. */
   readonly noUndo: string | null;
@@ -77,8 +78,9 @@ export interface LocalStep<D, C> extends Common<D> {
 /** Sends nothing, awaits a message from outside, which may be there before its turn. */
 export interface SignalStep<D> extends Common<D> {
   readonly _tag: "Signal";
+  readonly done: Message.AnyType;
+  readonly failures: ReadonlyArray<Message.AnyType>;
   readonly early: Early<D>;
-  readonly canFail: boolean;
   /** How long it is waited for from its turn on, in milliseconds; null: as long as it takes. */
   readonly timeoutMillis: number | null;
   readonly timeoutReason: string;
@@ -97,6 +99,8 @@ export interface Undo<D> {
 export interface Probe<D> {
   readonly sends: Message.AnyType;
   readonly command: (data: D, options: Message.DraftOptions) => Message.Draft;
+  /** The command never arrived. */
+  readonly unseen: Message.AnyType;
 }
 
 /** New rounds after a transient failure. */

@@ -42,8 +42,9 @@ export const make = <D, R>(name: string, kind: Kind, after: ReadonlyArray<string
     when: options.when ?? null,
     otherwise: options.otherwise ?? "undo",
     awaits: [on, ...failed.map(({ type }) => type)],
+    done: on,
+    failures: failed.map(({ type }) => type),
     early: early(on, onDone, failed),
-    canFail: failed.length > 0,
     timeoutMillis: options.timeout === undefined ? null : Duration.toMillis(options.timeout),
     timeoutReason: options.timeoutReason ?? "timeout",
   };

@@ -179,6 +179,7 @@ export class AnyWorld {
     const answer = <B>(type: Message.MessageType<B>, body: NoInfer<B>) =>
       this.send(type.draft(body, { stepKey: key, saga: envelope.saga ?? undefined }));
     const known = this.effects.get(key);
+    const canFail = step.failures.length > 0;
     if (envelope.type === slot.Undo.type) {
       const refused = this.refusedUndos.get(slot.name) ?? 0;
       if (refused < fate.undoRefusals && known !== "undone") {
@@ -189,10 +190,10 @@ export class AnyWorld {
       return answer(slot.Undone, { id: "i" });
     }
     if (known === undefined && envelope.type === slot.Probe.type) return answer(slot.Unseen, { id: "i" });
-    if (known === undefined) this.decide(slot, key, fate, step.canFail);
+    if (known === undefined) this.decide(slot, key, fate, canFail);
     // A tombstone refuses, in so far as it can: nobody hears it.
     if (this.effects.get(key) === "done") return answer(slot.Did, { id: "i" });
-    if (step.canFail) answer(slot.Refused, { id: "i", isTransient: fate.isTransient });
+    if (canFail) answer(slot.Refused, { id: "i", isTransient: fate.isTransient });
   }
 
   private decide(slot: Slot, key: string, { refusals }: Fate, canFail: boolean): void {

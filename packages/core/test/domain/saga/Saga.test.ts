@@ -24,6 +24,11 @@ const declared: ReadonlyArray<readonly [what: string, problem: string, declare: 
     () => open.pipe(Saga.step("a", { ...options, undo: none }), Saga.pivot("a", { ...options, undo: none })),
   ],
   ["names a step with the separator of keys", 'leave the ":" out', () => open.pipe(Saga.step("a:b", { ...options, undo: none }))],
+  [
+    "cannot tell success from failure",
+    'both are "did.v1"',
+    () => open.pipe(Saga.step("a", { ...options, undo: none, failed: [Saga.failedBy(Did, () => "no")] })),
+  ],
   ["waits no time", "needs a timeout above 0", () => open.pipe(Saga.step("a", { ...options, undo: none, timeout: 0 }))],
   ["never asks", "raise its attempts", () => open.pipe(Saga.step("a", { ...options, undo: none, attempts: 0 }))],
   [
