@@ -1,19 +1,19 @@
 /** `saga diagram`: pictures as Mermaid text, drawn from the definitions that run. Needs no server. */
-import { Checkout, OrderStatus, StateMachine } from "@org/saga-core";
+import { Checkout, OrderStatus, SagaDiagram, StateMachine } from "@org/saga-core";
 import { Console, Effect } from "effect";
 import { Argument, Command } from "effect/cli";
-import * as SagaDiagram from "./SagaDiagram.ts";
 
 const DIAGRAMS = {
   order: () => StateMachine.mermaid(OrderStatus.machine),
-  checkout: () => SagaDiagram.mermaid(Checkout.make()),
+  checkout: () => SagaDiagram.states(Checkout.make()),
+  "checkout-sequence": () => SagaDiagram.sequence(Checkout.make()),
 } as const;
 
 export const command = Command.make(
   "diagram",
   {
-    what: Argument.Literals("what", ["order", "checkout"]).pipe(
-      Argument.withDescription("order: the life cycle; checkout: the saga's steps and undos"),
+    what: Argument.Literals("what", ["order", "checkout", "checkout-sequence"]).pipe(
+      Argument.withDescription("order: the life cycle; checkout: the saga's steps and undos; checkout-sequence: who is asked what"),
     ),
   },
   ({ what }) => Effect.suspend(() => Console.log(DIAGRAMS[what]().trimEnd())),

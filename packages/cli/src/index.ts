@@ -1,6 +1,5 @@
-/** `@org/saga-cli`: the command line as a value (`Cli.run`), and the Mermaid text of a saga (`SagaDiagram.mermaid`). */
+/** `@org/saga-cli`: the command line as a value (`Cli.run`). */
 export * as Brokers from "./Brokers.ts";
 export * as Cli from "./Cli.ts";
 export * as CliFailure from "./CliFailure.ts";
 export * as Databases from "./Databases.ts";
-export * as SagaDiagram from "./SagaDiagram.ts";

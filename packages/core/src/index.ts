@@ -40,6 +40,7 @@ export * as CheckoutMessages from "./domain/order/CheckoutMessages.ts";
 export * as Coordinator from "./domain/saga/Coordinator.ts";
 export * as Saga from "./domain/saga/Saga.ts";
 export * as SagaDecider from "./domain/saga/SagaDecider.ts";
+export * as SagaDiagram from "./domain/saga/SagaDiagram.ts";
 
 // ports: contracts
 export * from "./ports/DeadLetters.ts";

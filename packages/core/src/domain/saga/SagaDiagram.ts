@@ -81,8 +81,9 @@ const turnsOf = <D, C>({ steps }: Definition<D, C>, step: Step<D, C>): ReadonlyA
   if (!mayTurn(step)) return [];
   if (step._tag === "Signal") return turn(step.timeoutMillis === null ? "failed" : "failed, timed out", before);
   if (step.kind !== "compensatable") return turn(step.kind === "pivot" ? "refused" : "failed", before);
-  if (!hasUndo(step)) return turn(step.failures.length > 0 ? "failed, timed out" : "timed out", before);
-  return [...(step.failures.length > 0 ? turn("failed", before) : []), ...turn("timed out", [undoIdOf(step.name)])];
+  const canFail = step.failures.length > 0;
+  if (!hasUndo(step)) return turn(canFail ? "failed, timed out" : "timed out", before);
+  return [...(canFail ? turn("failed", before) : []), ...turn("timed out", [undoIdOf(step.name)])];
 };
 
 /** All steps that come before. */
