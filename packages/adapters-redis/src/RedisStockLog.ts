@@ -45,7 +45,7 @@ export type Log = StockLog["Service"] & {
 const SETTLE_FOR_MS = 5_000;
 
 /** Pause between two tries, in milliseconds. */
-const SETTLE_PAUSE_MS = 50;
+const SETTLE_PAUSE_MS = 10;
 
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Log, never, RedisClient | Scope.Scope> {
   const client = yield* RedisClient;

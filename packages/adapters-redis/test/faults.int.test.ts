@@ -97,7 +97,7 @@ describe.runIf(realServer("redis") !== null)("with a Redis of its own,", () => {
 
   test("RedisStock conserves every unit while its connections are reset again and again", async () => {
     const proxy = await startTcpProxy({ target: { port: server.port } });
-    const storm = setInterval(proxy.reset, 15);
+    const storm = setInterval(proxy.reset, 40);
     const options = { url: `redis://127.0.0.1:${proxy.port}`, prefix: "storm" };
     const exit = await Effect.gen(function* () {
       const connect = Effect.flatMap(Layer.build(Layer.fresh(engine(options))), (context) => Effect.provide(StockReservation, context));
