@@ -73,11 +73,14 @@ const handle = Batch.isolate(
   }),
 );
 
+/** Messages of one partition in one commit. Of 500 and 1,000 the better. */
+const BATCH_MAX = 1_000;
+
 /** Relay and consumer, in this process. */
 const workers = Layer.launch(
   Layer.merge(
     OutboxRelay.layer,
-    MessageConsumer.layer({ group: CONSUMER, catalogue: Message.catalogue([Placed]), types: [Placed], handle }),
+    MessageConsumer.layer({ group: CONSUMER, catalogue: Message.catalogue([Placed]), types: [Placed], handle, batchMax: BATCH_MAX }),
   ),
 );
 
