@@ -1,5 +1,6 @@
 /** `npm run bench -- NAME [--quick] [--json]`: measures, and prints a JSON object on the last line. */
 import { parseArgs } from "node:util";
+import * as Core from "./core/core.ts";
 import * as Orders from "./orders/orders.ts";
 import * as Outbox from "./outbox/outbox.ts";
 import * as Backlog from "./outbox-order/backlog.ts";
@@ -9,6 +10,7 @@ import * as Stock from "./stock/stock.ts";
 
 const benches = {
   backlog: Backlog.run,
+  core: Core.run,
   inversions: Inversions.run,
   orders: Orders.run,
   outbox: Outbox.run,
