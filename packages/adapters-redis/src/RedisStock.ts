@@ -50,10 +50,13 @@ export const make = Effect.fnUntraced(function* (
   });
 
   const EXECUTE = "StockReservation.execute";
-  const run = (commands: ReadonlyArray<StockCommand>) =>
-    whole(EXECUTE, (current) =>
-      Effect.map(log.execute(shard, current, commands), (verdict) => (verdict._tag === "Ended" ? null : verdict.answers)),
-    );
+  // For each batch: no generator.
+  const run = (commands: ReadonlyArray<StockCommand>): Effect.Effect<ReadonlyArray<StockLedger.Answer>, StoreError> =>
+    generation === null
+      ? Effect.flatMap(begun, () => run(commands))
+      : Effect.flatMap(log.execute(shard, generation, commands), (verdict) =>
+          verdict._tag === "Decided" ? Effect.succeed(verdict.answers) : Effect.flatMap(again(EXECUTE), () => run(commands)),
+        );
   return {
     execute: yield* StockMailbox.make("RedisStock", run),
     balances: Effect.fn("StockReservation.balances")(function* (skus) {

@@ -13,7 +13,7 @@
  * It is as durable as the server. Memory: the state of each shard in each process that uses it.
  */
 import { type LogServer, type LogVerdict, StockLedger, type StockCommand, StockLog, type StoreError } from "@org/saga-core";
-import { Clock, Duration, Effect, Layer, Random, Result, type Scope } from "effect";
+import { Clock, Duration, Effect, Layer, Random, type Scope } from "effect";
 import type { Redis } from "ioredis";
 import { RedisClient, type Wire } from "./RedisClient.ts";
 import { RedisError, toStoreError } from "./RedisError.ts";
@@ -129,30 +129,32 @@ type Process = StockSnapshot.Process & { readonly time: ServerTime.ServerTime };
 
 const ENDED: LogVerdict = { _tag: "Ended" };
 
-/** One batch, until it is written or known not to be. */
-const settled = Effect.fnUntraced(function* (
+/** One batch, until it is written or known not to be. Nearly always the first try is the only one, and costs nothing more. */
+const settled = (
   process: Process,
   shard: StockShard.Shard,
   generation: number,
   commands: ReadonlyArray<StockCommand>,
-): Effect.fn.Return<LogVerdict, RedisError> {
-  let lostAt: number | null = null;
-  for (;;) {
-    const attempt: Result.Result<LogVerdict, RedisError> = yield* Effect.result(
-      dropping(process.wire, decided(process, shard, generation, commands, lostAt !== null)),
+): Effect.Effect<LogVerdict, RedisError> => {
+  const attempt = (lostAt: number | null): Effect.Effect<LogVerdict, RedisError> =>
+    decided(process, shard, generation, commands, lostAt !== null).pipe(
+      Effect.catch((error) => Effect.andThen(drop(process.wire), again(error, lostAt))),
     );
-    if (Result.isSuccess(attempt)) return attempt.success;
-    const error = attempt.failure;
-    if (lostAt === null && error.reason !== "Unknown") return yield* error;
+  const again = (error: RedisError, lostAt: number | null): Effect.Effect<LogVerdict, RedisError> => {
+    if (lostAt === null && error.reason !== "Unknown") return Effect.fail(error);
     const now = process.time.elapsed();
-    lostAt ??= now;
-    if (now - lostAt >= SETTLE_FOR_MS || error.reason === "Refused") {
+    const since = lostAt ?? now;
+    if (now - since >= SETTLE_FOR_MS || error.reason === "Refused") {
       // It may have been written: to say "nothing happened" would be a guess.
-      return yield* new RedisError({ reason: "Unknown", operation: error.operation, message: error.message });
+      return Effect.fail(new RedisError({ reason: "Unknown", operation: error.operation, message: error.message }));
     }
-    yield* Effect.sleep(Duration.millis(SETTLE_PAUSE_MS));
-  }
-});
+    return Effect.andThen(
+      Effect.sleep(Duration.millis(SETTLE_PAUSE_MS)),
+      Effect.suspend(() => attempt(since)),
+    );
+  };
+  return attempt(null);
+};
 
 /** `isLost`: an entry of this batch may be on its way. Only an entry of ours keeps it out. */
 const decided = Effect.fnUntraced(function* (
@@ -191,7 +193,7 @@ const decided = Effect.fnUntraced(function* (
         replica.appended(id, text);
       }
       shard.turn.appended(beganAt, process.time.elapsed());
-      yield* StockSnapshot.whenDue(process, shard, ready);
+      if (StockSnapshot.isDue(process, shard, replica)) yield* StockSnapshot.begin(process, shard, ready);
       return { _tag: "Decided", answers, writes };
     }
     yield* StockShard.catchUp(shard, ready);
@@ -234,7 +236,10 @@ const open = Effect.fnUntraced(function* (
 
 /** Whatever went wrong, the next user gets another connection: what this one still has to say is about something else. */
 const dropping = <A>(wire: Wire, effect: Effect.Effect<A, RedisError>): Effect.Effect<A, RedisError> =>
-  Effect.tapError(effect, () => {
+  Effect.tapError(effect, () => drop(wire));
+
+const drop = (wire: Wire): Effect.Effect<void> =>
+  Effect.suspend(() => {
     const redis = wire.current();
     return redis === null ? Effect.void : wire.drop(redis);
   });

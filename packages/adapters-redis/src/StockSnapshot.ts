@@ -13,6 +13,7 @@ import { Effect, type Scope } from "effect";
 import type { Wire } from "./RedisClient.ts";
 import type { RedisError } from "./RedisError.ts";
 import * as StockEntry from "./StockEntry.ts";
+import type { Replica } from "./StockReplica.ts";
 import * as StockShard from "./StockShard.ts";
 import * as StockStream from "./StockStream.ts";
 
@@ -29,9 +30,11 @@ export interface Process {
   readonly snapshotAfter: number;
 }
 
-/** Begins one beside whatever goes on, if it is time for one. */
-export const whenDue = (process: Process, shard: StockShard.Shard, ready: StockShard.Ready): Effect.Effect<void> => {
-  if (ready.replica.tail < Math.max(process.snapshotAfter, ready.replica.size) || shard.isSnapshotting) return Effect.void;
+export const isDue = (process: Process, shard: StockShard.Shard, replica: Replica): boolean =>
+  replica.tail >= Math.max(process.snapshotAfter, replica.size) && !shard.isSnapshotting;
+
+/** Begins one beside whatever goes on. */
+export const begin = (process: Process, shard: StockShard.Shard, ready: StockShard.Ready): Effect.Effect<void> => {
   shard.isSnapshotting = true;
   return take(process, shard, ready).pipe(
     Effect.catch((error) => Effect.logDebug(`a snapshot was given up: ${error.message}`)),
