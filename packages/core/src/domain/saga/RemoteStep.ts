@@ -126,6 +126,7 @@ export const make = <D, B, R, U, PB, SB>(
     sends: send,
     command: (data, draft) => send.draft(options.with(data), draft),
     read: readOf(options, failed),
+    reply: replyOf(options),
     done: options.done,
     failures: failed.map(({ type }) => type),
     awaits: [
@@ -156,6 +157,15 @@ const readOf =
     }
     return probe !== undefined && envelope.type === probe.unseen.type ? { _tag: "Unknown" } : null;
   };
+
+/** A success that nothing is remembered of is kept without its body. */
+const replyOf = <D, B, R, PB, SB>({ done, onDone }: Options<D, B, R, PB, SB>): RemoteStep<D>["reply"] =>
+  onDone === undefined
+    ? {
+        keep: (envelope) => (done.is(envelope) ? { _tag: "Done", json: null } : null),
+        use: (data, kept) => (kept._tag === "Done" ? { _tag: "Done", data } : kept),
+      }
+    : SignalStep.early(done, onDone, []);
 
 const undoOf = <D, U>(undo: UndoOptions<D, U> | undefined): Pick<RemoteStep<D>, "undo" | "noUndo"> => {
   if (undo === undefined) return { undo: null, noUndo: null };

@@ -68,7 +68,7 @@ export const transition = <D, C>(
 };
 
 /** With its timer. */
-const woken = <D, C>(definition: Definition<D, C>, [next, send]: Transition<D, C>): Transition<D, C> => {
+export const woken = <D, C>(definition: Definition<D, C>, [next, send]: Transition<D, C>): Transition<D, C> => {
   if (isAtRest(next)) {
     return next.wakeAt === null ? [next, send] : [{ ...next, wakeAt: null }, [...send, { _tag: "Unschedule", name: WAKE_TIMER }]];
   }

@@ -53,6 +53,8 @@ export interface RemoteStep<D> extends Common<D> {
   readonly failures: ReadonlyArray<Message.AnyType>;
   /** What a reply says; null if the message is not about this step. */
   readonly read: (data: D, envelope: Message.Envelope) => Outcome<D> | null;
+  /** Its success as others than the asker hear it: kept as JSON, used when it is needed. */
+  readonly reply: Early<D>;
   readonly undo: Undo<D> | null;
   /** Why there is no undo. */
   readonly noUndo: string | null;

@@ -96,7 +96,7 @@ export const resolve = <D, C>(definition: Definition<D, C>, instance: Instance<D
   return compensate(definition, { ...resolved, status: "compensating" }, entry.at);
 };
 
-const audited = <D>(instance: Instance<D>, entry: AuditEntry): Instance<D> => ({
+export const audited = <D>(instance: Instance<D>, entry: AuditEntry): Instance<D> => ({
   ...instance,
   audit: [...(instance.audit ?? []), entry].slice(-AUDIT_MAX),
 });
