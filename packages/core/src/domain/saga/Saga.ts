@@ -24,6 +24,8 @@ import type { Step } from "./SagaStep.ts";
 import * as SignalStep from "./SignalStep.ts";
 
 export type { Definition, Draft, Failure, Phase, UnknownInstance } from "./SagaDefinition.ts";
+export { check, explore } from "./check/SagaCheck.ts";
+export { choreograph, type Choreography, type Distribution, type Projection } from "./choreography/Choreography.ts";
 export { mayTurn } from "./SagaRules.ts";
 export { fingerprint, of as shapeOf, type Shape, type StepShape } from "./SagaShape.ts";
 export { ATTEMPTS_MAX, failedBy } from "./RemoteStep.ts";
