@@ -17,6 +17,7 @@ const orders: Aggregate.Aggregate<Order.State, Command, Answer, OrderStore> = {
   load: (keys) => Effect.flatMap(OrderStore, (store) => store.load(keys.map((key) => OrderId.make(key)))),
   save: (changes) =>
     Effect.flatMap(OrderStore, (store) => store.save(changes.flatMap(({ before, after }) => (after === null ? [] : [{ before, after }])))),
+  begins: () => true,
   decide: (state, input, now) => {
     const nothing = { state, drafts: [], timers: [] };
     if (input._tag !== "Request") return { ...nothing, answer: Result.fail({ _tag: "OrderNotFound" }) };

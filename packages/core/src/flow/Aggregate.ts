@@ -65,6 +65,11 @@ export interface Stored<S, A, R = never> {
 }
 
 export interface Aggregate<S, C, A, R = never> extends Stored<S, A, R> {
+  /**
+   * Inputs that begin an aggregate under a new key (an id that was made for it): nothing is loaded for them. If something is
+   * there all the same, `save` loses the race, and then it is loaded.
+   */
+  readonly begins?: (input: Input<C>) => boolean;
   /** Pure. `now` is the database's. */
   readonly decide: (state: S, input: Input<C>, now: Timestamp) => Decision<S, A>;
 }

@@ -69,15 +69,23 @@ export type UsesTransaction<P> = Transaction extends P ? unknown : { readonly pr
 export const runBatch = <S, C, A, R, P = Transaction>(
   aggregate: Aggregate<S, C, A, R>,
   projection?: Projection<S, C, A, P> & UsesTransaction<P>,
-) =>
-  Effect.fnUntraced(function* (
+) => {
+  /** Inputs that were run without what is stored under their key. Run again, they lost a race. */
+  const guessed = new WeakSet<Input<C>>();
+  const isGuess = (input: Input<C>): boolean => {
+    if (aggregate.begins?.(input) !== true || guessed.has(input)) return false;
+    guessed.add(input);
+    return true;
+  };
+  return Effect.fnUntraced(function* (
     inputs: ReadonlyArray<Input<C>>,
   ): Effect.fn.Return<ReadonlyArray<Handled<A>>, StoreError, Ports | Exclude<R | P, Transaction>> {
     const unitOfWork = yield* UnitOfWork;
-    const outcomes = yield* unitOfWork.commit(decideAll(aggregate, inputs, projection));
+    const outcomes = yield* unitOfWork.commit(decideAll(aggregate, inputs, isGuess, projection));
     yield* count(aggregate.name, inputs, outcomes);
     return outcomes;
   });
+};
 
 /**
  * Runs one input in a commit of its own, for a decision that needs SQL of its own: the state is loaded and locked, `decide`
@@ -122,10 +130,11 @@ const count = Effect.fnUntraced(function* <C, A>(aggregate: string, inputs: Read
 const decideAll = Effect.fnUntraced(function* <S, C, A, R, P>(
   aggregate: Aggregate<S, C, A, R>,
   inputs: ReadonlyArray<Input<C>>,
+  isGuess: (input: Input<C>) => boolean,
   projection: Projection<S, C, A, P> | undefined,
 ) {
   const { now } = yield* Transaction;
-  const work = yield* begin(aggregate, inputs);
+  const work = yield* begin(aggregate, inputs, isGuess);
   for (const each of work.open) take(work, each, aggregate.decide(work.stateOf(keyOf(each.input)), each.input, now));
   yield* write(aggregate, inputs, work, now);
   if (projection !== undefined && work.accepted.length > 0) yield* projection.project(work.accepted);
@@ -138,7 +147,7 @@ const decideAlone = Effect.fnUntraced(function* <S, C, A, R, E, D>(
   decide: (state: S, input: Input<C>, now: Timestamp) => Effect.Effect<Decision<S, A>, E, D>,
 ) {
   const { now } = yield* Transaction;
-  const work = yield* begin(stored, inputs);
+  const work = yield* begin(stored, inputs, () => false);
   for (const each of work.open) take(work, each, yield* decide(work.stateOf(keyOf(each.input)), each.input, now));
   yield* write(stored, inputs, work, now);
   return work.outcomes.flatMap((outcome) => (outcome === undefined ? [] : [outcome]));
@@ -164,7 +173,11 @@ interface Work<S, C, A> {
   readonly accepted: Array<Accepted<S, C, A>>;
 }
 
-const begin = Effect.fnUntraced(function* <S, C, A, R>(stored: Stored<S, A, R>, inputs: ReadonlyArray<Input<C>>) {
+const begin = Effect.fnUntraced(function* <S, C, A, R>(
+  stored: Stored<S, A, R>,
+  inputs: ReadonlyArray<Input<C>>,
+  isGuess: (input: Input<C>) => boolean,
+) {
   const outcomes: Array<Handled<A> | undefined> = inputs.map(() => undefined);
   // Together, as the writes below, and in this order: a driver that pipelines sends them in one go, and the database runs and locks
   // in the order they were sent.
@@ -174,7 +187,7 @@ const begin = Effect.fnUntraced(function* <S, C, A, R>(stored: Stored<S, A, R>, 
   for (const [index, outcome] of settled) outcomes[index] = outcome;
   const open = inputs.flatMap((input, index) => (outcomes[index] === undefined && !repeats.has(index) ? [{ input, index }] : []));
   // Not before: whoever is in flight elsewhere holds the lock of its state, and its repetition waits for nobody.
-  const keys = [...new Set(open.map(({ input }) => keyOf(input)))].toSorted();
+  const keys = [...new Set(open.flatMap(({ input }) => (isGuess(input) ? [] : [keyOf(input)])))].toSorted();
   const before = keys.length === 0 ? new Map<string, S>() : yield* stored.load(keys);
   const states = new Map<string, S>();
   const stateOf = (key: string): S => states.get(key) ?? before.get(key) ?? stored.initial;

@@ -259,3 +259,49 @@ describe("types", () => {
     expect(CommandHandler.runBatch(counter, {})).toBeTypeOf("function");
   });
 });
+
+describe("an input that begins an aggregate", () => {
+  /** Counts what is loaded. `begins`: the first addition to a counter. */
+  const counting = (loaded: Array<ReadonlyArray<string>>) => ({
+    ...counter,
+    begins: (input: Aggregate.Input<(now: number) => Command>) => input._tag === "Request" && input.command(0).by === 1,
+    load: (keys: ReadonlyArray<string>) =>
+      Effect.andThen(
+        Effect.sync(() => loaded.push(keys)),
+        counter.load(keys),
+      ),
+  });
+
+  it("is decided without a look at what is stored, beside others that are not", () => {
+    const loaded: Array<ReadonlyArray<string>> = [];
+    const found = simulate(() =>
+      Effect.gen(function* () {
+        const run = CommandHandler.runBatch(counting(loaded));
+        yield* run([add("a", 1), add("b", 1)]);
+        yield* run([add("c", 1), add("b", 2)]);
+        return yield* find("counter", ["a", "b", "c"]);
+      }),
+    );
+    expect(loaded).toEqual([["b"]]);
+    expect([...found]).toEqual([
+      ["a", 1],
+      ["b", 3],
+      ["c", 1],
+    ]);
+  });
+
+  it("is decided upon what is there after all, when its batch runs again", () => {
+    const loaded: Array<ReadonlyArray<string>> = [];
+    const found = simulate(() =>
+      Effect.gen(function* () {
+        const run = CommandHandler.runBatch(counting(loaded));
+        const mailbox = yield* Mailbox.make({ name: "counter", key: ({ key }: Request) => key, run });
+        yield* mailbox.submit(add("a", 1));
+        yield* mailbox.submit(add("a", 1));
+        return yield* find("counter", ["a"]);
+      }),
+    );
+    expect(loaded).toEqual([["a"]]);
+    expect([...found]).toEqual([["a", 2]]);
+  });
+});
