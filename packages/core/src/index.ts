@@ -37,6 +37,8 @@ export { DEFAULT_WAREHOUSE, TakenLine, Warehouse } from "./domain/stock/Warehous
 
 export * as Checkout from "./domain/order/Checkout.ts";
 export * as CheckoutMessages from "./domain/order/CheckoutMessages.ts";
+export * as Choreography from "./domain/saga/choreography/Choreography.ts";
+export * as ChoreographyReactions from "./domain/saga/choreography/Reactions.ts";
 export * as Coordinator from "./domain/saga/Coordinator.ts";
 export * as Saga from "./domain/saga/Saga.ts";
 export * as SagaDecider from "./domain/saga/SagaDecider.ts";

@@ -60,6 +60,20 @@ const UNDO_RETRY_MAX_MS = 60_000;
 
 export type Definition = Saga.Definition<Data, LocalCommand>;
 
+/** Which service does which step where nobody coordinates. The payment's owner is the arbiter. */
+export const distribution = {
+  home: "order",
+  owners: {
+    "check-balance": "payment",
+    "reserve-stock": "inventory",
+    "authorize-payment": "payment",
+    "commit-stock": "inventory",
+    "capture-payment": "payment",
+    fulfill: "fulfillment",
+    "ship-stock": "inventory",
+  },
+} satisfies Saga.Distribution;
+
 /** The definition. Throws if the hold could expire before its commit: a configuration error, found at start. */
 export const make = (options: Partial<Options> = {}): Definition => {
   const { cancelWindowMillis, holdTtlMillis, stepTimeoutMillis, paymentTimeoutMillis } = { ...defaults, ...options };
