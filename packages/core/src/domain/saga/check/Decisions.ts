@@ -118,7 +118,7 @@ const decide = ({ saga, choices, calls, decide: transition }: Model, at: Positio
   const inputs: Array<SagaDecider.Input<null>> = [inputOf(cause)];
   for (let input = inputs.shift(); input !== undefined; input = inputs.shift()) {
     const [moved, asks] = transition(saga, next, input);
-    broken ??= Laws.ofDecision(saga, next, moved);
+    broken ??= Laws.ofDecision(saga, next, input, moved);
     next = moved;
     for (const ask of asks) {
       if (ask._tag === "Schedule" || ask._tag === "Unschedule") {

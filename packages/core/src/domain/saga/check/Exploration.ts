@@ -16,7 +16,7 @@ export interface Explored {
   readonly states: number;
   readonly transitions: number;
   readonly ends: ReadonlyArray<End>;
-  /** Null: there are more states than were asked for. */
+  /** False: a law was broken before, or there are more states than were asked for. */
   readonly isComplete: boolean;
   readonly broken: Broken | null;
 }
@@ -68,14 +68,21 @@ export const run = (model: Model, statesMax: number): Explored => {
   return over(restless(model, decisions, found), true);
 };
 
-/** The nearest world from which it does not come to rest. */
+/** The shortest way to where it does not come to rest. */
 const restless = (model: Model, decisions: Decisions.Decisions, found: ReadonlyArray<Found>): Broken | null => {
-  const recover = Recovery.make(model, decisions);
+  const recovery = Recovery.make(model, decisions);
+  let best: Broken | null = null;
+  let max = Number.POSITIVE_INFINITY;
   for (const each of found) {
-    const unended = recover(each.world);
-    if (unended !== null) return { law: unended.law, problem: unended.problem, moves: movesTo(each), afterwards: unended.moves };
+    if (recovery.ends(each.world)) continue;
+    const moves = movesTo(each);
+    if (moves.length >= max) break;
+    const unended = recovery.restless(each.world, max - moves.length);
+    if (unended === null) continue;
+    best = { law: unended.law, problem: unended.problem, moves, afterwards: unended.moves };
+    max = moves.length + unended.moves.length;
   }
-  return null;
+  return best;
 };
 
 const movesTo = (found: Found): ReadonlyArray<World.Move> => {

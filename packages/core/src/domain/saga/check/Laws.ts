@@ -2,7 +2,7 @@
  * What must hold, whatever happens. Money and goods agree (G3), said of any saga: at rest either all effects stand or all that
  * can be undone are undone; nothing is done twice; the pivot is undone only for a step after it.
  */
-import type { Instance } from "../SagaState.ts";
+import type { Input, Instance } from "../SagaState.ts";
 import type { AbstractSaga, AbstractStep } from "./AbstractSaga.ts";
 import * as Calls from "./Calls.ts";
 import type { Model } from "./Model.ts";
@@ -23,6 +23,8 @@ export type Law =
   | "PivotUndone"
   /** It rests in `compensationFailed`, and nothing was refused. */
   | "RestsWithoutReason"
+  /** A call that has a probe was asked for again, and nobody had said that it never arrived. */
+  | "AskedBlindly"
   /** A message with a key that no step has. */
   | "UnknownKey"
   /** Not at rest, and nothing will ever happen. */
@@ -36,8 +38,16 @@ export interface Broken {
 }
 
 /** Of a decision, whatever the world is like. */
-export const ofDecision = (saga: AbstractSaga, before: Instance<null> | null, next: Instance<null> | null): Broken | null => {
+export const ofDecision = (
+  saga: AbstractSaga,
+  before: Instance<null> | null,
+  { _tag }: Input<null>,
+  next: Instance<null> | null,
+): Broken | null => {
   if (next === null) return null;
+  if (_tag === "Resume" && before?.status === "compensationFailed" && next.status === "compensationFailed") {
+    return { law: "Stuck", problem: "it rests in compensationFailed, and an operator's resume changes nothing" };
+  }
   for (const { name, after } of saga.steps) {
     const { status = "pending" } = next.steps[name] ?? {};
     if (status === "pending" || (before?.steps[name]?.status ?? "pending") !== "pending") continue;

@@ -7,10 +7,10 @@
  * world that can be reached, of which the same is shown; and there are finitely many of those messages.
  */
 import * as Calls from "./Calls.ts";
-import type { Decisions } from "./Decisions.ts";
+import type { Decision, Decisions } from "./Decisions.ts";
 import type * as Laws from "./Laws.ts";
 import type { Model } from "./Model.ts";
-import { type Kind } from "./Participant.ts";
+import type { Kind } from "./Participant.ts";
 import * as World from "./World.ts";
 
 /** A run that does not end. */
@@ -18,56 +18,110 @@ export interface Restless extends Laws.Broken {
   readonly moves: ReadonlyArray<World.Move>;
 }
 
+export interface Recovery {
+  /** Whether every run ends. */
+  readonly ends: (world: World.World) => boolean;
+  /** A shortest run that does not, of less than `length` moves; null: there is none. */
+  readonly restless: (world: World.World, length: number) => Restless | null;
+}
+
 interface Message {
   readonly call: Calls.Call;
   readonly kind: Kind;
 }
 
-/** Shows it of one world after the other, and remembers of which it was shown. */
-export const make = (model: Model, decisions: Decisions): ((world: World.World) => Restless | null) => {
-  /** False: on the way from where it began. */
-  const known = new Map<string, boolean>();
+interface Node {
+  readonly key: string;
+  /** With nothing on its way but the queue. */
+  readonly world: World.World;
+  readonly queue: ReadonlyArray<Message>;
+}
 
-  const settle = (world: World.World, queue: ReadonlyArray<Message>): Restless | null => {
-    if (queue.length === 0 && isAtRest(world)) return null;
-    const key = World.keyOf(world) + queue.map(({ call, kind }) => ` ${call.index}${kind}`).join("");
-    const isShown = known.get(key);
-    if (isShown === true) return null;
-    if (isShown === false) return { law: "Endless", problem: "without faults it goes round for ever", moves: [] };
-    known.set(key, false);
-    const [first, ...rest] = queue;
-    const steps = first === undefined ? waits(world) : arrives(world, first);
-    if (first === undefined && steps.length === 0)
-      return { law: "Stuck", problem: "it is not at rest, and nothing will ever happen", moves: [] };
-    // What changes nothing is over.
-    const unended = first !== undefined && steps.length === 0 ? settle(world, rest) : goOn(steps, rest);
-    known.set(key, true);
-    return unended;
+interface Edge {
+  readonly move: World.Move;
+  readonly to: Node;
+}
+
+type Edges = (from: Node) => ReadonlyArray<Edge>;
+
+export const make = (model: Model, decisions: Decisions): Recovery => {
+  const known = new Map<string, "open" | "ends" | "endless">();
+  const edges = edgesOf(model, decisions);
+
+  const ends = (node: Node): boolean => {
+    const before = known.get(node.key);
+    if (before !== undefined) return before === "ends";
+    known.set(node.key, "open");
+    const next = edges(node);
+    const isEnding = isAtRest(node) || (next.length > 0 && next.every(({ to }) => ends(to)));
+    known.set(node.key, isEnding ? "ends" : "endless");
+    return isEnding;
   };
 
-  const goOn = (steps: ReadonlyArray<World.Step>, queue: ReadonlyArray<Message>): Restless | null => {
-    for (const { move, world } of steps) {
-      const unended = settle(quiet(world), [...queue, ...sentIn(model, world)]);
-      if (unended !== null) return { ...unended, moves: [move, ...unended.moves] };
-    }
-    return null;
+  return {
+    ends: (world) => ends(rootOf(world)),
+    restless: (world, length) => restless(rootOf(world), (node) => edges(node).filter(({ to }) => !ends(to)), length),
   };
-
-  const waits = (world: World.World): ReadonlyArray<World.Step> =>
-    world.hasTimer ? decisions.due(world.position).map((decision) => World.apply(model, world, decision)) : [];
-
-  const arrives = (world: World.World, { call, kind }: Message): ReadonlyArray<World.Step> =>
-    Calls.isAnswer(kind)
-      ? decisions.answered(world.position, call, kind).map((decision) => World.apply(model, world, decision))
-      : World.handle(model, world, call, kind);
-
-  return (world) => settle(quiet(world), []);
 };
 
-const quiet = (world: World.World): World.World => ({ ...world, calls: Calls.lost(world.calls) });
+/** By edges that lead to no end. */
+const restless = (from: Node, edges: Edges, length: number): Restless | null => {
+  let best: Restless | null = null;
+  let max = length;
+  for (const { node, moves } of nearest(from, edges)) {
+    if (moves.length >= max) break;
+    if (edges(node).length === 0) return { law: "Stuck", problem: "it is not at rest, and nothing will ever happen", moves };
+    for (const round of nearest(node, edges)) {
+      if (moves.length + round.moves.length >= max) break;
+      if (round.node.key !== node.key || round.moves.length === 0) continue;
+      best = { law: "Endless", problem: "without faults it goes round for ever", moves: [...moves, ...round.moves] };
+      max = best.moves.length;
+    }
+  }
+  return best;
+};
 
-const sentIn = ({ calls: all }: Model, { calls }: World.World): ReadonlyArray<Message> =>
-  all.flatMap((call) => Calls.inFlight(calls, call.index).map((kind) => ({ call, kind })));
+/** Every node once, and the first one again if it is met again; the nearest first. */
+const nearest = function* (from: Node, edges: Edges): Generator<{ readonly node: Node; readonly moves: ReadonlyArray<World.Move> }> {
+  const seen = new Set<string>();
+  const open: Array<{ readonly node: Node; readonly moves: ReadonlyArray<World.Move> }> = [{ node: from, moves: [] }];
+  for (let here = open[0], at = 0; here !== undefined; at += 1, here = open[at]) {
+    yield here;
+    for (const { move, to } of edges(here.node)) {
+      if (seen.has(to.key)) continue;
+      seen.add(to.key);
+      open.push({ node: to, moves: [...here.moves, move] });
+    }
+  }
+};
 
-const isAtRest = ({ position: { instance } }: World.World): boolean =>
-  instance === null || (instance.status !== "running" && instance.status !== "compensating");
+const edgesOf =
+  (model: Model, decisions: Decisions): Edges =>
+  ({ world, queue }) => {
+    const apply = (decision: Decision): World.Step => World.apply(model, world, decision);
+    for (const [index, { call, kind }] of queue.entries()) {
+      const steps = Calls.isAnswer(kind)
+        ? decisions.answered(world.position, call, kind).map(apply)
+        : World.handle(model, world, call, kind);
+      // What changes nothing is over.
+      if (steps.length > 0) return steps.map((step) => edgeOf(model, step, queue.slice(index + 1)));
+    }
+    return world.hasTimer ? decisions.due(world.position).map((decision) => edgeOf(model, apply(decision), [])) : [];
+  };
+
+const edgeOf = ({ calls: all }: Model, { move, world }: World.Step, before: Node["queue"]): Edge => {
+  const sent = all.flatMap((call) => Calls.inFlight(world.calls, call.index).map((kind) => ({ call, kind })));
+  const { world: quiet } = rootOf(world);
+  const queue = [...before, ...sent];
+  const key = World.keyOf(quiet) + queue.map(({ call, kind }) => ` ${call.index}${kind}`).join("");
+  return { move, to: { key, world: quiet, queue } };
+};
+
+const rootOf = (world: World.World): Node => {
+  const quiet = { ...world, calls: Calls.lost(world.calls) };
+  return { key: World.keyOf(quiet), world: quiet, queue: [] };
+};
+
+/** At rest, nothing that arrives changes that: the exploration sees to it. */
+const isAtRest = ({ world: { position } }: Node): boolean =>
+  position.instance === null || (position.instance.status !== "running" && position.instance.status !== "compensating");

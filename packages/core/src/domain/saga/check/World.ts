@@ -78,10 +78,24 @@ export const apply = (model: Model, world: World, decision: Decision): Step => {
   let { broken } = decision;
   for (const { call, kind } of sends) {
     if (kind === "undo") broken ??= Laws.ofUndo(model, next, calls, call.step);
+    if (kind === "do" && call.step.probe !== null && isSent(world, call) && !isUnseen(cause, call)) broken ??= askedBlindly(call);
     calls = Calls.send(calls, call.index, kind);
   }
   return { move: decision, world: { position: next, hasTimer: hasTimer ?? world.hasTimer, calls }, broken };
 };
+
+const isSent = ({ position: { instance } }: World, { step, round }: Calls.Call): boolean => {
+  const state = instance?.steps[step.name];
+  return state?.status === "sent" && state.round === round;
+};
+
+const isUnseen = (cause: Decision["cause"], call: Calls.Call): boolean =>
+  cause._tag === "Answer" && cause.kind === "unseen" && cause.call === call;
+
+const askedBlindly = ({ step }: Calls.Call): Laws.Broken => ({
+  law: "AskedBlindly",
+  problem: `"${step.name}" has a probe, and is asked for again before that said that it never arrived`,
+});
 
 /** A person undoes by hand what was refused, and sees to it that nothing comes late. */
 const resolved = ({ calls: all }: Model, { position: { instance }, calls }: World, name: string): Calls.Calls => {
