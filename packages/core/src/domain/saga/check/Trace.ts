@@ -5,23 +5,45 @@ import type { Handling, Move } from "./World.ts";
 
 export const LOST = "everything on its way is lost, and from here on nothing is";
 
-export const lines = ({ moves, afterwards }: Broken): ReadonlyArray<string> =>
-  afterwards === null ? moves.map(lineOf) : [...moves.map(lineOf), LOST, ...afterwards.map(lineOf)];
+export const lines = (broken: Broken): ReadonlyArray<string> =>
+  told(broken).map(({ move, before }) => (move === null ? LOST : lineOf(move, before)));
 
-const lineOf = (move: Move): string => {
+/** Each move, and what the saga was before it. Null: everything on its way is lost. */
+const told = ({ moves, afterwards }: Broken): ReadonlyArray<{ readonly move: Move | null; readonly before: string }> => {
+  let before = "running";
+  return [...moves, ...(afterwards === null ? [] : [null, ...afterwards])].map((move) => {
+    const each = { move, before };
+    if (move?._tag === "Decision") before = statusOf(move);
+    return each;
+  });
+};
+
+const lineOf = (move: Move, before: string): string => {
   switch (move._tag) {
     case "Decision":
-      return [causeOf(move.cause), ...move.answers].join(", ");
+      return [`${causeOf(move.cause)}${sendsOf(move)}`, ...notesOf(move, before)].join(", ");
     case "Handling":
       return `"${move.call.step.name}" gets ${typeOf(move.call, move.kind)}: ${became(move)}`;
     case "Tearing":
-      return `${causeOf(move.decision.cause)}, and a crash loses all but ${leftOf(move.left)}`;
+      return `${causeOf(move.decision.cause)}${sendsOf(move.decision)}, and a crash loses all but ${leftOf(move.left)}`;
   }
 };
 
+const statusOf = ({ next }: Decision): string => next.instance?.status ?? "running";
+
+/** What decided, and what the saga is now if it was not. */
+const notesOf = (decision: Decision, before: string): ReadonlyArray<string> => {
+  const status = statusOf(decision);
+  return status === before ? decision.answers : [...decision.answers, `it is ${status}`];
+};
+
+const sendsOf = ({ sends }: Decision): string =>
+  sends.length === 0 ? "" : ` → ${sends.map(({ call, kind }) => typeOf(call, kind)).join(", ")}`;
+
 const leftOf = (left: "messages" | "timer"): string => (left === "messages" ? "the messages" : "that the timer is gone");
 
-const became = ({ call, effect, answer }: Handling): string => {
+const became = ({ call, kind, effect, answer }: Handling): string => {
+  if (kind === "undo" && effect === "done") return "it refuses";
   const round = call.round === 1 ? "" : ` in round ${call.round}`;
   return `${WORDS[effect]}${round}${answer === null ? ", no answer" : ""}`;
 };
@@ -63,12 +85,17 @@ const timerOf = (due: string, isLast: boolean): string => {
 
 /** A lane for the saga and one for each step that is told of. */
 export const mermaid = (saga: string, broken: Broken): string => {
-  const all = broken.afterwards === null ? broken.moves : [...broken.moves, null, ...broken.afterwards];
-  const lanes = [...new Set(all.flatMap((move) => stepOf(move)?.step.name ?? []))];
+  const all = told(broken);
+  const lanes = [...new Set(all.flatMap(({ move }) => stepOf(move)?.step.name ?? []))];
   const laneOf = (name: string): string => `P${lanes.indexOf(name)}`;
-  const text = ["sequenceDiagram", `  participant S as ${saga}`, ...lanes.map((name) => `  participant ${laneOf(name)} as ${name}`)];
-  for (const move of all) text.push(...drawn(move, laneOf).map((line) => `  ${line}`));
-  return [...text, `  Note over S: ✗ ${plain(broken.problem)}`, ""].join("\n");
+  return [
+    "sequenceDiagram",
+    `  participant S as ${saga}`,
+    ...lanes.map((name) => `  participant ${laneOf(name)} as ${name}`),
+    ...all.flatMap(({ move, before }) => drawn(move, before, laneOf)).map((line) => `  ${line}`),
+    `  Note over S: ✗ ${plain(broken.problem)}`,
+    "",
+  ].join("\n");
 };
 
 const stepOf = (move: Move | null): Handling["call"] | null => {
@@ -77,22 +104,28 @@ const stepOf = (move: Move | null): Handling["call"] | null => {
   return cause?._tag === "Answer" ? cause.call : null;
 };
 
-const drawn = (move: Move | null, laneOf: (name: string) => string): ReadonlyArray<string> => {
+const drawn = (move: Move | null, before: string, laneOf: (name: string) => string): ReadonlyArray<string> => {
   if (move === null) return [`Note over S: ${LOST}`];
-  if (move._tag === "Handling") {
-    const lane = laneOf(move.call.step.name);
-    return [`S->>${lane}: ${typeOf(move.call, move.kind)}`, `Note over ${lane}: ${became(move)}`];
+  switch (move._tag) {
+    case "Handling": {
+      const lane = laneOf(move.call.step.name);
+      return [`S->>${lane}: ${typeOf(move.call, move.kind)}`, `Note over ${lane}: ${became(move)}`];
+    }
+    case "Decision":
+      return decided(move, notesOf(move, before), laneOf);
+    case "Tearing":
+      return decided(move.decision, [`a crash loses all but ${leftOf(move.left)}`], laneOf);
   }
-  if (move._tag === "Tearing") return [...told(move.decision, laneOf), `Note over S: a crash loses all but ${leftOf(move.left)}`];
-  const { status } = move.next.instance ?? {};
-  const notes = status === undefined || status === "running" ? move.answers : [...move.answers, status];
-  return [...told(move, laneOf), ...notes.map((note) => `Note over S: ${plain(note)}`)];
 };
 
-const told = ({ cause }: Decision, laneOf: (name: string) => string): ReadonlyArray<string> =>
-  cause._tag === "Answer"
-    ? [`${laneOf(cause.call.step.name)}-->>S: ${typeOf(cause.call, cause.kind)}`]
-    : [`Note over S: ${plain(causeOf(cause))}`];
+const decided = (decision: Decision, notes: ReadonlyArray<string>, laneOf: (name: string) => string): ReadonlyArray<string> => {
+  const { cause } = decision;
+  if (cause._tag !== "Answer") return [`Note over S: ${plain([causeOf(cause) + sendsOf(decision), ...notes].join(", "))}`];
+  const answer = `${laneOf(cause.call.step.name)}-->>S: ${typeOf(cause.call, cause.kind)}`;
+  const sends = sendsOf(decision).trimStart();
+  const said = [...(sends === "" ? [] : [sends]), ...notes];
+  return said.length === 0 ? [answer] : [answer, `Note over S: ${plain(said.join(", "))}`];
+};
 
 /** Mermaid ends a text at some characters. */
 const plain = (text: string): string => text.replaceAll(/[;#"]/g, "");

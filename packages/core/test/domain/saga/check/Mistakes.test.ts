@@ -53,30 +53,25 @@ describe("Saga.check", () => {
       "sequenceDiagram
         participant S as trip@1
         participant P0 as seat
-        Note over S: start
+        Note over S: start → hold-seat.v1, hold-room.v1
         S->>P0: hold-seat.v1
         Note over P0: refused for now
         P0-->>S: no-seat.v1
-        Note over S: seat is due
-        Note over S: cancel
-        Note over S: compensating
+        Note over S: seat is due → hold-seat.v1
+        Note over S: cancel → drop-room.v1, drop-seat.v1, it is compensating
         Note over S: everything on its way is lost, and from here on nothing is
-        Note over S: seat is due
-        Note over S: compensating
+        Note over S: seat is due → drop-seat.v1
         S->>P0: drop-seat.v1
         Note over P0: refused for now
-        Note over S: seat is due
-        Note over S: compensating
+        Note over S: seat is due → drop-seat.v1
         Note over S: ✗ without faults it goes round for ever
       "
     `);
     expect(found(M.timerAcknowledgedFirst(checkout())).diagram).toMatchInlineSnapshot(`
       "sequenceDiagram
         participant S as checkout@1
-        Note over S: start
-        Note over S: the aggregate agrees to start-checkout
-        Note over S: check-balance is due
-        Note over S: a crash loses all but that the timer is gone
+        Note over S: start → payment.check-balance.v1, the aggregate agrees to start-checkout
+        Note over S: check-balance is due → payment.check-balance.v1, a crash loses all but that the timer is gone
         Note over S: everything on its way is lost, and from here on nothing is
         Note over S: ✗ it is not at rest, and nothing will ever happen
       "
@@ -87,7 +82,7 @@ describe("Saga.check", () => {
     const thrown = () => Saga.check(Ambiguous);
     expect(thrown).toThrow('saga "trip@1" breaks a law (LeftStanding): it is compensated, and "seat" is done and not undone');
     expect(thrown).toThrow(/^\d+ states, \d+ transitions; bounds: /m);
-    expect(thrown).toThrow('  3. cancel\n  4. "seat" gets drop-seat.v1: done\n');
+    expect(thrown).toThrow('it is compensating\n  4. "seat" gets drop-seat.v1: it refuses\n');
     expect(thrown).toThrow("\nsequenceDiagram\n");
   });
 
