@@ -56,7 +56,7 @@ const definition = Saga.make("checkout", { version: 1, data: Data }).pipe(
 );
 
 const program = Effect.gen(function* () {
-  const saga = yield* DirectSaga.make({ definition, data: Data, steps: [reserve, authorize, capture, ship].map(({ perform }) => perform) });
+  const saga = yield* DirectSaga.make({ definition, steps: [reserve, authorize, capture, ship].map(({ perform }) => perform) });
   const sagas = yield* SagaStore;
   Serve.serve({
     run: ({ millis = 0, inFlight = 1, round = 0 }) => {

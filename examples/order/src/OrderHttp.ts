@@ -115,6 +115,9 @@ const told = <A>(
           return Effect.fail(new Problem.Overloaded({ detail: "too many requests are waiting" }));
         case "Poisoned":
           return Effect.die(failure);
+        // Its saga is of a version that only newer processes know.
+        case "LeftAlone":
+          return Effect.fail(new Problem.Unavailable({}));
         case "StoreError":
           return Effect.fail(failure.reason === "Unknown" ? new Problem.OutcomeUnknown({}) : new Problem.Unavailable({}));
       }

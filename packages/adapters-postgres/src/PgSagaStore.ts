@@ -1,5 +1,5 @@
 /** `SagaStore` on PostgreSQL: one row an instance; name, version and status are columns, for queries. */
-import { type SagaRecord, SagaStore } from "@org/saga-core";
+import { type SagaRecord, type SagaShapeRecord, SagaStore } from "@org/saga-core";
 import { Effect, Layer } from "effect";
 import { PgClient } from "./PgClient.ts";
 import * as PgState from "./PgState.ts";
@@ -18,6 +18,17 @@ export const layer: Layer.Layer<SagaStore, never, PgClient> = Layer.effect(
   Effect.map(PgClient, (client) => {
     const sql = PgState.statements(client.tables, TABLE);
     const COUNT = `select status, count(*)::float8 as count from ${client.tables}sagas where saga = $1 group by status order by status`;
+    // By the index (saga, status); live instances are few beside those that are over.
+    const COUNT_LIVE = `
+select version, count(*)::float8 as count from ${client.tables}sagas
+where saga = $1 and status in ('running', 'compensating', 'compensationFailed') group by version order by version`;
+    // In key order, as all writers of several rows. The first process that runs a version says what it is.
+    const KEEP_SHAPES = `
+insert into ${client.tables}saga_versions (saga, version, fingerprint, shape)
+select saga, version, fingerprint, shape::json
+from unnest($1::text[], $2::int[], $3::text[], $4::text[]) as t(saga, version, fingerprint, shape) order by saga, version
+on conflict do nothing`;
+    const SHAPES = `select saga, version, fingerprint, shape from ${client.tables}saga_versions where saga = $1 order by version`;
     return {
       load: (saga, ids) => Effect.map(client.within<SagaRecord>("SagaStore.load", sql.lock, [saga, ids]), ({ rows }) => byId(rows)),
       save: (records) => PgState.save(client, "SagaStore.save", sql.write, records.map(stateOf)),
@@ -26,6 +37,26 @@ export const layer: Layer.Layer<SagaStore, never, PgClient> = Layer.effect(
         const { rows } = yield* client.query<{ readonly status: string; readonly count: number }>("SagaStore.count", COUNT, [saga]);
         return new Map(rows.map((row) => [row.status, row.count]));
       }),
+      countLive: Effect.fnUntraced(function* (saga: string) {
+        const { rows } = yield* client.query<{ readonly version: number; readonly count: number }>("SagaStore.countLive", COUNT_LIVE, [
+          saga,
+        ]);
+        return new Map(rows.map((row) => [row.version, row.count]));
+      }),
+      keepShapes: (shapes) =>
+        Effect.asVoid(
+          client.within("SagaStore.keepShapes", KEEP_SHAPES, [
+            shapes.map((each) => each.saga),
+            shapes.map((each) => each.version),
+            shapes.map((each) => each.fingerprint),
+            shapes.map((each) => JSON.stringify(each.shape)),
+          ]),
+        ),
+      shapes: (saga) =>
+        Effect.map(
+          client.query<SagaShapeRecord>("SagaStore.shapes", SHAPES, [saga]),
+          ({ rows }) => new Map(rows.map((row) => [row.version, row])),
+        ),
     };
   }),
 );

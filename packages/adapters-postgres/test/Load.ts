@@ -243,7 +243,7 @@ const untilKnown = <A, E extends Mailbox.Failure>(load: Load, ask: Effect.Effect
   );
 
 const remember = (load: Load, failure: Mailbox.Failure): void => {
-  if (failure._tag !== "Poisoned") load.failures.push(failure);
+  if (failure._tag !== "Poisoned" && failure._tag !== "LeftAlone") load.failures.push(failure);
 };
 
 const tell = <A, E extends Mailbox.Failure>(

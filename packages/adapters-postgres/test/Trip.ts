@@ -88,7 +88,6 @@ export const make = (outside: pg.Pool, { hangsAt = "", refuses = false }: Behavi
     write(what, id, key, "begins", seat).pipe(Effect.andThen(write(what, id, key, "done", seat)), Effect.as(outcome));
   return DirectSaga.make({
     definition,
-    data: Seat,
     steps: [
       DirectSaga.step(Book, ({ id }, key) => does("book", id, key, null, DirectSaga.outcome(Booked, { id, seat: SEAT }))),
       DirectSaga.step(Cancel, ({ id }, key) => does("cancel", id, key, null, DirectSaga.outcome(Canceled, { id }))),

@@ -30,6 +30,7 @@ export type {
   StockRejection,
   StockUnits,
 } from "./domain/stock/StockCommand.ts";
+export * as StockDrift from "./domain/stock/StockDrift.ts";
 export * as StockFold from "./domain/stock/StockFold.ts";
 export * as StockJournal from "./domain/stock/StockJournal.ts";
 export * as StockLedger from "./domain/stock/StockLedger.ts";
@@ -41,8 +42,13 @@ export * as Choreography from "./domain/saga/choreography/Choreography.ts";
 export * as ChoreographyReactions from "./domain/saga/choreography/Reactions.ts";
 export * as Coordinator from "./domain/saga/Coordinator.ts";
 export * as Saga from "./domain/saga/Saga.ts";
+export * as SagaCheck from "./domain/saga/check/SagaCheck.ts";
 export * as SagaDecider from "./domain/saga/SagaDecider.ts";
 export * as SagaDiagram from "./domain/saga/SagaDiagram.ts";
+export * as SagaDifference from "./domain/saga/SagaDifference.ts";
+export * as SagaInstance from "./domain/saga/SagaInstance.ts";
+export * as SagaReplay from "./domain/saga/SagaReplay.ts";
+export * as SagaVersions from "./domain/saga/SagaVersions.ts";
 
 // ports: contracts
 export * from "./ports/DeadLetters.ts";
@@ -55,6 +61,7 @@ export * from "./ports/MessageBus.ts";
 export * from "./ports/OrderStore.ts";
 export * from "./ports/Outbox.ts";
 export * from "./ports/SagaStore.ts";
+export * from "./ports/StockAudit.ts";
 export * from "./ports/StockBooks.ts";
 export * from "./ports/StockLog.ts";
 export * from "./ports/StockReservation.ts";
@@ -65,6 +72,8 @@ export * from "./ports/UnitOfWork.ts";
 // flow: decisions meet ports
 export * as Aggregate from "./flow/Aggregate.ts";
 export * as Batch from "./flow/Batch.ts";
+export * as ChoreographyRunner from "./flow/ChoreographyRunner.ts";
+export * as ChoreographyService from "./flow/ChoreographyService.ts";
 export * as CommandHandler from "./flow/CommandHandler.ts";
 export * as DirectSaga from "./flow/DirectSaga.ts";
 export * as DocumentAggregate from "./flow/DocumentAggregate.ts";
@@ -81,10 +90,11 @@ export * as OutboxMonitor from "./flow/OutboxMonitor.ts";
 export * as OutboxRelay from "./flow/OutboxRelay.ts";
 export * as Responder from "./flow/Responder.ts";
 export * as Retention from "./flow/Retention.ts";
-export * as SagaInstance from "./flow/SagaInstance.ts";
+export * as SagaStart from "./flow/SagaStart.ts";
 export * as SagaRunner from "./flow/SagaRunner.ts";
 export * as SoldOut from "./flow/SoldOut.ts";
 export * as StoredConsumer from "./flow/StoredConsumer.ts";
+export * as StockReconcile from "./flow/StockReconcile.ts";
 export * as StockMailbox from "./flow/StockMailbox.ts";
 export * as TimerPump from "./flow/TimerPump.ts";
 export * as Worker from "./flow/Worker.ts";
@@ -103,6 +113,7 @@ export * as MemoryOrderStore from "./memory/MemoryOrderStore.ts";
 export * as MemoryOutbox from "./memory/MemoryOutbox.ts";
 export * as MemorySagaStore from "./memory/MemorySagaStore.ts";
 export * as MemoryStock from "./memory/MemoryStock.ts";
+export * as MemoryStockAudit from "./memory/MemoryStockAudit.ts";
 export * as MemoryStockBooks from "./memory/MemoryStockBooks.ts";
 export * as MemoryStockLog from "./memory/MemoryStockLog.ts";
 export * as MemoryStores from "./memory/MemoryStores.ts";

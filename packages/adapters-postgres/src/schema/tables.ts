@@ -103,6 +103,17 @@ const stateTables = (table: Table) => ({
     },
     (columns) => [primaryKey({ columns: [columns.id, columns.saga] })],
   ),
+  sagaVersions: table(
+    "saga_versions",
+    {
+      saga: text("saga").notNull(),
+      version: integer("version").notNull(),
+      fingerprint: text("fingerprint").notNull(),
+      shape: json("shape").notNull(),
+      createdAt: timestamp("created_at", AT).notNull().defaultNow(),
+    },
+    (columns) => [primaryKey({ columns: [columns.saga, columns.version] })],
+  ),
   documents: table(
     "documents",
     {

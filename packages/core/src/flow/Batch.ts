@@ -2,6 +2,7 @@
  * Runs a batch so that one poisonous item never fails its neighbours.
  *
  * - `Contention` and `Unavailable`: nobody's fault. The whole batch is run again, for a while; it is never split.
+ * - `LeftAlone`: not this process's item. The batch is split as well.
  * - `Refused` or a defect: some item's fault. The batch is split, in order, until that item stands alone.
  * - `Misuse`: the program's fault or its settings' (wrong credentials), no item's. Everyone in the batch is told.
  * - `Unknown`: it may have happened. Everyone in the batch is told; nothing is run again. A run that was interrupted from
@@ -20,7 +21,20 @@ export class Poisoned extends Schema.TaggedError<Poisoned>()("Poisoned", {
   }
 }
 
-export type Failure = Poisoned | StoreError;
+/**
+ * The item is not this process's to handle: an instance of a version that it does not know. Died with by a handler, it fails that
+ * item alone; whoever brought it leaves it where it is, for a process that can.
+ */
+export class LeftAlone extends Schema.TaggedError<LeftAlone>()("LeftAlone", {
+  mailbox: Schema.String,
+  detail: Schema.String,
+}) {
+  override get message(): string {
+    return `${this.mailbox} leaves this item alone: ${this.detail}`;
+  }
+}
+
+export type Failure = Poisoned | LeftAlone | StoreError;
 
 /** How long a batch is run again while the store is away or busy, in milliseconds, before its callers are told. The last run may take longer. */
 export const RETRY_FOR_MS = 10_000;
@@ -42,7 +56,7 @@ export const isolate = <I, A, R>(
         onSuccess: (answers) => Effect.succeed(items.map((_, index) => answerOf(name, answers, index))),
         onFailure: (cause) => {
           const verdict = judge(name, cause);
-          if (verdict._tag !== "Poisoned" || items.length === 1) return Effect.succeed(items.map(() => Exit.fail(verdict)));
+          if (verdict._tag === "StoreError" || items.length === 1) return Effect.succeed(items.map(() => Exit.fail(verdict)));
           const half = Math.ceil(items.length / 2);
           return Effect.zipWith(attempt(items.slice(0, half)), attempt(items.slice(half)), (left, right) => [...left, ...right]);
         },
@@ -82,7 +96,7 @@ const retried = <A, R>(run: Effect.Effect<A, StoreError, R>, name: string): Effe
 };
 
 /** Is it the item's fault? A defect or a refused write is; an outage never is. */
-const judge = (mailbox: string, cause: Cause.Cause<StoreError>): Poisoned | StoreError => {
+const judge = (mailbox: string, cause: Cause.Cause<StoreError>): Failure => {
   for (const reason of cause.reasons) {
     if (Cause.isFailReason(reason)) {
       const { error } = reason;
@@ -93,5 +107,6 @@ const judge = (mailbox: string, cause: Cause.Cause<StoreError>): Poisoned | Stor
   if (Cause.hasInterruptsOnly(cause))
     return new StoreError({ reason: "Unknown", operation: `${mailbox}.run`, message: "it was interrupted" });
   const defect = Cause.squash(cause);
+  if (defect instanceof LeftAlone) return defect;
   return new Poisoned({ mailbox, detail: defect instanceof Error ? defect.message : "a defect" });
 };

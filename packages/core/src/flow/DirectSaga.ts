@@ -19,15 +19,17 @@ import { Duration, Effect, Exit, Result, Schema, type Scope } from "effect";
 import type * as Message from "../domain/Message.ts";
 import type { TimerRequest } from "../domain/saga/Coordinator.ts";
 import type { Definition } from "../domain/saga/Saga.ts";
-import * as SagaDecider from "../domain/saga/SagaDecider.ts";
+import type * as SagaDecider from "../domain/saga/SagaDecider.ts";
+import * as SagaInstance from "../domain/saga/SagaInstance.ts";
+import * as SagaVersions from "../domain/saga/SagaVersions.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
 import { SagaStore } from "../ports/SagaStore.ts";
 import { StoreError } from "../ports/StoreError.ts";
 import type { Timer } from "../ports/Timers.ts";
 import * as Aggregate from "./Aggregate.ts";
+import * as Batch from "./Batch.ts";
 import * as CommandHandler from "./CommandHandler.ts";
 import * as Mailbox from "./Mailbox.ts";
-import * as SagaInstance from "./SagaInstance.ts";
 import * as TimerPump from "./TimerPump.ts";
 
 /** What a step came to: one of the messages that its definition awaits. */
@@ -60,10 +62,10 @@ export const step = <B, E, R>(
 
 export const outcome = <B>(type: Message.MessageType<B>, body: NoInfer<B>): Outcome => ({ type: type.type, topic: type.topic, body });
 
-export interface Options<D, E, R> {
+export interface Options<D, R> {
   readonly definition: Definition<D, never>;
-  /** What an instance remembers, as it is stored. */
-  readonly data: Schema.Codec<D, E>;
+  /** Versions before it whose instances go on here; those of others are left alone. */
+  readonly older?: ReadonlyArray<SagaVersions.Older<never>>;
   readonly steps: ReadonlyArray<Step<R>>;
 }
 
@@ -74,22 +76,36 @@ export interface DirectSaga<D> {
    * started before is left alone: its present status.
    */
   readonly run: (id: string, data: D) => Effect.Effect<SagaDecider.Status, Mailbox.Failure>;
+  /** The same, answered as soon as the instance stands: `rest` sees it through. */
+  readonly start: (id: string, data: D) => Effect.Effect<Moved, Mailbox.Failure>;
+  /** What a person says to an instance; null if there is none. `rest` performs what it asks for. */
+  readonly tell: (id: string, word: (now: Timestamp) => Word) => Effect.Effect<Moved | null, Mailbox.Failure>;
   /** For `TimerPump.layer(definition.name, …)`: goes on with instances whose step was not answered in time. */
   readonly onTimers: (timers: ReadonlyArray<Timer>) => Effect.Effect<void, StoreError>;
   /** For `MessageConsumer`: replies of participants elsewhere. */
   readonly handle: (envelopes: ReadonlyArray<Message.Envelope>) => Effect.Effect<ReadonlyArray<Exit.Exit<unknown, Mailbox.Failure>>>;
 }
 
+/** A cancel, or what is done about an undo that was refused (G8). */
+export type Word = Extract<SagaDecider.Input<never>, { readonly _tag: "Cancel" | "Resume" | "Resolve" }>;
+
+/** An instance after the commit of an input. */
+export interface Moved {
+  readonly status: SagaDecider.Status;
+  /** What the input asked for and all that follows, as `run` does; answers with the status that it came to. */
+  readonly rest: Effect.Effect<SagaDecider.Status, Mailbox.Failure>;
+}
+
 /** A saga and its mailbox. Steps that timers or messages asked for run on in the background, to the end of the scope. */
-export const make = Effect.fnUntraced(function* <D, E, R>(
-  options: Options<D, E, R>,
+export const make = Effect.fnUntraced(function* <D, R>(
+  options: Options<D, R>,
 ): Effect.fn.Return<DirectSaga<D>, never, R | CommandHandler.Ports | SagaStore | Scope.Scope> {
   const { definition } = options;
   const scope = yield* Effect.scope;
   const services = yield* Effect.context<R>();
   const performers = new Map(options.steps.map((each) => [each.type, each.perform]));
-  const followed: Followed<D> = new Map();
-  const mailbox = yield* Mailbox.make<Aggregate.Input<Command<D>>, CommandHandler.Handled<Answer<D>>, CommandHandler.Ports | SagaStore>({
+  const followed: Followed = new Map();
+  const mailbox = yield* Mailbox.make<Aggregate.Input<Command<D>>, CommandHandler.Handled<Answer>, CommandHandler.Ports | SagaStore>({
     name: definition.name,
     key: Aggregate.keyOf,
     run: CommandHandler.runBatch(aggregateOf(options, (type) => performers.has(type), followed)),
@@ -111,24 +127,26 @@ export const make = Effect.fnUntraced(function* <D, E, R>(
   /** Sees an instance through from `first` on, as far as this process performs what is asked. */
   const follow = (
     key: string,
-    guess: State<D> | null,
-    first: Effect.Effect<CommandHandler.Handled<Answer<D>>, Mailbox.Failure>,
+    guess: State | null,
+    first: Effect.Effect<CommandHandler.Handled<Answer>, Mailbox.Failure>,
   ): Effect.Effect<SagaDecider.Status, Mailbox.Failure> => {
-    const thread: Thread<D> = { guess, written: null };
+    const thread: Thread = { guess, written: null };
     followed.set(key, thread);
-    const loop = Effect.gen(function* () {
-      let handled = yield* first;
-      for (;;) {
-        // Requests without a key are always decided.
-        if (handled._tag !== "Answered") return yield* Effect.die(new Error(`${key} was not decided`));
-        const { instance, ask } = handled.answer;
-        // Not if another input of that commit moved it on.
-        if (thread.written?.instance === instance) thread.guess = thread.written;
-        const outcome = ask === null ? null : yield* perform(ask);
-        if (ask === null || outcome === null) return handled.answer.status;
-        handled = yield* mailbox.submit(Aggregate.request(key, replyOf(ask.draft, outcome)));
-      }
-    });
+    let status: SagaDecider.Status = "running";
+    const goOn = (handled: CommandHandler.Handled<Answer>): Effect.Effect<void, Mailbox.Failure> => {
+      // Requests without a key are always decided.
+      if (handled._tag !== "Answered") return Effect.die(new Error(`${key} was not decided`));
+      const { instance, asks } = handled.answer;
+      status = handled.answer.status;
+      // Not if another input of that commit moved it on.
+      if (thread.written?.instance === instance) thread.guess = thread.written;
+      return Effect.forEach(asks, performed, { concurrency: "unbounded", discard: true });
+    };
+    const performed = (ask: Ask): Effect.Effect<void, Mailbox.Failure> =>
+      Effect.flatMap(perform(ask), (outcome) =>
+        outcome === null ? Effect.void : Effect.flatMap(mailbox.submit(Aggregate.request(key, replyOf(ask.draft, outcome))), goOn),
+      );
+    const loop = Effect.map(Effect.flatMap(first, goOn), () => status);
     const forget = Effect.sync(() => {
       if (followed.get(key) === thread) followed.delete(key);
     });
@@ -136,7 +154,7 @@ export const make = Effect.fnUntraced(function* <D, E, R>(
   };
 
   /** What timers and messages ask for is performed in the background: whoever brought them does not wait for functions. */
-  const entrance: Mailbox.Mailbox<Aggregate.MessageInput | Aggregate.TimerInput, CommandHandler.Handled<Answer<D>>> = {
+  const entrance: Mailbox.Mailbox<Aggregate.MessageInput | Aggregate.TimerInput, CommandHandler.Handled<Answer>> = {
     submit: (input) => Effect.tap(mailbox.submit(input), (handled) => goOn(input, handled)),
     submitAll: (inputs) =>
       Effect.tap(mailbox.submitAll(inputs), (exits) =>
@@ -146,17 +164,29 @@ export const make = Effect.fnUntraced(function* <D, E, R>(
         }),
       ),
   };
-  const goOn = (input: Aggregate.MessageInput | Aggregate.TimerInput, handled: CommandHandler.Handled<Answer<D>>) => {
-    if (handled._tag !== "Answered" || handled.answer.ask === null) return Effect.void;
+  const goOn = (input: Aggregate.MessageInput | Aggregate.TimerInput, handled: CommandHandler.Handled<Answer>) => {
+    if (handled._tag !== "Answered" || handled.answer.asks.length === 0) return Effect.void;
     const gone = Effect.catchCause(follow(Aggregate.keyOf(input), null, Effect.succeed(handled)), (cause) =>
       Effect.logWarning(`${definition.name}: an outcome could not be written; its timer asks again`, cause),
     );
     return Effect.forkIn(gone, scope);
   };
 
+  const started = (id: string, data: D) => mailbox.submit(Aggregate.request(id, (now) => ({ _tag: "Start", id, data, now })));
+  const movedBy = (id: string, handled: CommandHandler.Handled<Answer>): Moved | null =>
+    handled._tag !== "Answered" || handled.answer.instance === null
+      ? null
+      : { status: handled.answer.status, rest: follow(id, null, Effect.succeed(handled)) };
+
   return {
     // Nearly always nothing is there yet.
-    run: (id, data) => follow(id, guessed(NOTHING), mailbox.submit(Aggregate.request(id, (now) => ({ _tag: "Start", id, data, now })))),
+    run: (id, data) => follow(id, guessed(NOTHING), started(id, data)),
+    start: (id, data) =>
+      Effect.flatMap(started(id, data), (handled) => {
+        const there = movedBy(id, handled);
+        return there === null ? Effect.die(new Error(`${id} was not started`)) : Effect.succeed(there);
+      }),
+    tell: (id, word) => Effect.map(mailbox.submit(Aggregate.request(id, word)), (handled) => movedBy(id, handled)),
     onTimers: TimerPump.into(entrance),
     handle: (envelopes) => entrance.submitAll(envelopes.map((envelope) => ({ _tag: "Message", envelope }))),
   };
@@ -168,17 +198,20 @@ interface Ask {
   readonly timeoutMillis: number;
 }
 
-interface Answer<D> {
+interface Answer {
   readonly status: SagaDecider.Status;
-  readonly ask: Ask | null;
-  readonly instance: SagaDecider.Instance<D> | null;
+  /** Several, of steps that run side by side. */
+  readonly asks: ReadonlyArray<Ask>;
+  readonly instance: Pinned | null;
 }
+
+type Pinned = SagaVersions.Pinned<never>;
 
 /** An input whose time is stamped in its transaction. */
 type Command<D> = (now: Timestamp) => SagaDecider.Input<D>;
 
-interface State<D> {
-  readonly instance: SagaDecider.Instance<D> | null;
+interface State {
+  readonly instance: Pinned | null;
   /** 0: never saved. */
   readonly revision: number;
   /** Not read: what this process wrote last. */
@@ -187,17 +220,17 @@ interface State<D> {
 
 const NOTHING = { instance: null, revision: 0, isGuess: false };
 
-const guessed = <D>(state: State<D>): State<D> => ({ ...state, isGuess: true });
+const guessed = (state: State): State => ({ ...state, isGuess: true });
 
 /** What this process knows of an instance while it follows it. */
-interface Thread<D> {
+interface Thread {
   /** What the next decision need not read; taken once: a second attempt reads. */
-  guess: State<D> | null;
+  guess: State | null;
   /** In an attempt that may yet be rolled back. */
-  written: State<D> | null;
+  written: State | null;
 }
 
-type Followed<D> = Map<string, Thread<D>>;
+type Followed = Map<string, Thread>;
 
 /** The outcome as the reply that the definition awaits. It has no identity: the step's key is what counts. */
 const replyOf =
@@ -209,21 +242,22 @@ const replyOf =
     return { _tag: "Reply", envelope: { ...meta, ...nobody, body }, now };
   };
 
-const aggregateOf = <D, E, R>(
-  { definition, data }: Options<D, E, R>,
+const aggregateOf = <D, R>(
+  { definition, older }: Options<D, R>,
   isPerformedHere: (type: string) => boolean,
-  followed: Followed<D>,
-): Aggregate.Aggregate<State<D>, Command<D>, Answer<D>, SagaStore> => {
-  const decode = Schema.decodeUnknownSync(Schema.toCodecJson(SagaInstance.schemaOf(data)));
-  const encodeData = Schema.encodeSync(Schema.toCodecJson(data));
+  followed: Followed,
+): Aggregate.Aggregate<State, Command<D>, Answer, SagaStore> => {
+  const versions = SagaVersions.make(definition, older);
   return {
     name: definition.name,
     initial: NOTHING,
     load: Effect.fnUntraced(function* (keys) {
-      const states = new Map<string, State<D>>();
+      const states = new Map<string, State>();
       for (const key of keys) {
         const thread = followed.get(key);
         if (thread === undefined || thread.guess === null) continue;
+        // A step beside it has moved the instance on since.
+        if (thread.written !== null && thread.written !== thread.guess) continue;
         states.set(key, thread.guess);
         thread.guess = null;
       }
@@ -233,7 +267,11 @@ const aggregateOf = <D, E, R>(
         definition.name,
         keys.filter((key) => !states.has(key)),
       );
-      for (const [id, { revision, state }] of found) states.set(id, { instance: decode(state), revision, isGuess: false });
+      for (const [id, { version, revision, state }] of found) {
+        const instance = SagaVersions.load(versions, version, state);
+        if (instance === null) return yield* Effect.die(leftAlone(definition.name, id, version));
+        states.set(id, { instance, revision, isGuess: false });
+      }
       return states;
     }),
     save: Effect.fnUntraced(function* (changes) {
@@ -247,38 +285,45 @@ const aggregateOf = <D, E, R>(
           const thread = followed.get(key);
           const revision = before.revision + 1;
           if (thread !== undefined) thread.written = { instance, revision, isGuess: true };
-          const { saga, version, status } = instance;
-          // Around its data an instance is a JSON value as it is.
-          const state = { ...instance, data: encodeData(instance.data) };
-          return [{ saga, version, id: key, status, revision, state }];
+          const { saga, version, status } = instance.instance;
+          return [{ saga, version, id: key, status, revision, state: instance.encode() }];
         }),
       );
     }),
     decide: (state, input, now) => {
-      if (input._tag === "Message") SagaInstance.expectKnown(definition, state.instance, input.envelope);
-      const [instance, sends] = SagaDecider.transition(definition, state.instance, inputOf(input, now));
+      if (input._tag === "Message") SagaInstance.expectKnown(definition, state.instance?.instance ?? null, input.envelope);
+      const [instance, sends] = moved(versions, state.instance, inputOf(input, now));
       const drafts: Array<Message.Draft> = [];
       const timers: Array<TimerRequest> = [];
-      let asked: Message.Draft | null = null;
-      let timeoutMillis = 0;
+      const asks: Array<Ask> = [];
       for (const send of sends) {
         if (send._tag === "Message" && isPerformedHere(send.draft.type)) {
-          asked = send.draft;
-          timeoutMillis = send.answerBy - now;
+          asks.push({ draft: send.draft, timeoutMillis: send.answerBy - now });
         } else if (send._tag === "Message") drafts.push(send.draft);
         else if (send._tag !== "Local") timers.push(send);
       }
-      const ask = asked === null ? null : { draft: asked, timeoutMillis };
-      const answer = { status: instance?.status ?? "running", ask, instance };
+      const answer = { status: instance?.instance.status ?? "running", asks, instance };
       // What was decided upon a guess is written, changed or not: only then it is known to be right.
       const isSame = instance === state.instance && !state.isGuess;
       return { state: isSame ? state : { ...state, instance, isGuess: false }, drafts, timers, answer };
     },
     // Requests here have no idempotency key: the instance's id is one.
     encodeAnswer: ({ status }) => status,
-    decodeAnswer: (status) => ({ status: decodeStatus(status), ask: null, instance: null }),
+    decodeAnswer: (status) => ({ status: decodeStatus(status), asks: [], instance: null }),
   };
 };
+
+const moved = <D>(
+  versions: SagaVersions.Versions<D, never>,
+  instance: Pinned | null,
+  input: SagaDecider.Input<D>,
+): readonly [Pinned | null, ReadonlyArray<SagaDecider.Send<never>>] => {
+  if (input._tag === "Start") return instance === null ? versions.start(input) : [instance, []];
+  return instance === null ? [null, []] : instance.move(input);
+};
+
+const leftAlone = (saga: string, id: string, version: number): Batch.LeftAlone =>
+  new Batch.LeftAlone({ mailbox: saga, detail: `the instance "${id}" is of version ${version}, which is not known here` });
 
 const decodeStatus = Schema.decodeUnknownSync(SagaInstance.Status);
 

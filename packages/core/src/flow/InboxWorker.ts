@@ -13,6 +13,7 @@ import { Cause, Clock, Duration, Effect, Exit, Layer, Metric, Result } from "eff
 import * as Message from "../domain/Message.ts";
 import { type ClaimedMessage, type FollowerPolicy, type InboxMark, InboxQueue } from "../ports/InboxQueue.ts";
 import type { StoreError } from "../ports/StoreError.ts";
+import { LeftAlone } from "./Batch.ts";
 import { detailOf, FOREIGN_DETAIL, type Options as ConsumerOptions, outageOf } from "./MessageConsumer.ts";
 import * as Worker from "./Worker.ts";
 
@@ -28,6 +29,12 @@ export const ATTEMPTS_MAX = 10;
 /** Pause after the first failure, in milliseconds. Doubles up to `BACKOFF_MAX_MS`. */
 export const BACKOFF_MS = 1_000;
 export const BACKOFF_MAX_MS = 300_000;
+
+/**
+ * How long a message that this process leaves alone rests, in milliseconds: an instance of a version that only another process
+ * knows. It is offered again for ever: in a rolling deploy, to that process sooner or later. A few queries a minute each.
+ */
+export const ELSEWHERE_MS = 5_000;
 
 /** A pass begins no further round after this time, in milliseconds: a database ends a transaction that is idle for longer. */
 export const ROUNDS_MS = 5_000;
@@ -138,6 +145,10 @@ const handleAll = Effect.fnUntraced(function* <R>(
     for (const [position, item] of round.entries()) {
       const exit = exits[position] ?? Exit.fail(new Error("its batch gave it no answer"));
       const failure = Exit.isFailure(exit) ? Cause.squash(exit.cause) : null;
+      if (failure instanceof LeftAlone) {
+        marks[item.index] = { _tag: "Failed", afterMillis: ELSEWHERE_MS };
+        continue;
+      }
       const fault = Exit.isFailure(exit) ? outageOf(options.group, failure) : null;
       outage ??= fault;
       if (Exit.isSuccess(exit)) marks[item.index] = { _tag: "Handled" };

@@ -2,6 +2,9 @@
  * From the broker to the mailbox. A batch is acknowledged only after everything in it is committed or, if it cannot be
  * handled, stands in the dead letters: nothing is lost, nothing blocks its neighbours.
  *
+ * A message for an instance of a version that this process does not know waits in the broker, and what is behind it in its partition,
+ * until a process that knows it has the partition; a `StoredConsumer` puts it aside instead, and goes on.
+ *
  * Messages of types that the consumer does not know its way with are skipped: topics carry more than one type.
  */
 import { Cause, Effect, Exit, type Layer, Metric, Result } from "effect";
@@ -11,6 +14,7 @@ import { type Delivery, formatPosition, MessageBus, type Subscription } from "..
 import type { BusError } from "../ports/StoreError.ts";
 import { StoreError } from "../ports/StoreError.ts";
 import { Transaction, UnitOfWork } from "../ports/UnitOfWork.ts";
+import { LeftAlone } from "./Batch.ts";
 import type { Failure } from "./Mailbox.ts";
 import * as Worker from "./Worker.ts";
 
@@ -154,9 +158,11 @@ export const foreignMessage = ({ position, topic }: Extract<Delivery, { _tag: "F
   };
 };
 
-/** Nobody's fault: an outage, a full mailbox, an unknown commit. Null: the message's own. */
+/** Nobody's fault: an outage, a full mailbox, an unknown commit, someone else's message. Null: the message's own. */
 export const outageOf = (group: string, failure: unknown): StoreError | null => {
   if (failure instanceof StoreError) return failure;
+  if (failure instanceof LeftAlone)
+    return new StoreError({ reason: "Unavailable", operation: "MessageConsumer.handle", message: failure.message });
   return isMailboxFull(failure) ? unavailable(group) : null;
 };
 

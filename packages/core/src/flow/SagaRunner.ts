@@ -11,11 +11,12 @@ import * as Order from "../domain/order/Order.ts";
 import { OrderId } from "../domain/order/OrderId.ts";
 import * as Coordinator from "../domain/saga/Coordinator.ts";
 import * as SagaDecider from "../domain/saga/SagaDecider.ts";
+import * as SagaInstance from "../domain/saga/SagaInstance.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
 import { OrderStore } from "../ports/OrderStore.ts";
-import { SagaStore } from "../ports/SagaStore.ts";
+import { type SagaRecord, SagaStore } from "../ports/SagaStore.ts";
 import type { Aggregate, Decision, Input } from "./Aggregate.ts";
-import * as SagaInstance from "./SagaInstance.ts";
+import * as Batch from "./Batch.ts";
 
 /** An order, its checkout, and the revision the checkout was loaded with (0: never saved). */
 export interface State {
@@ -55,46 +56,61 @@ export const decide = (definition: Checkout.Definition, state: State, input: Inp
   }
 };
 
-/** Orders and their checkouts behind the ports. */
-export const make = (definition: Checkout.Definition): Aggregate<State, Command, Answer, OrderStore | SagaStore> => ({
-  name: definition.name,
-  initial,
-  load: Effect.fnUntraced(function* (keys) {
-    const orders = yield* OrderStore;
-    const sagas = yield* SagaStore;
-    const [found, instances] = yield* Effect.all([orders.load(keys.map((key) => OrderId.make(key))), sagas.load(definition.name, keys)], {
-      concurrency: "unbounded",
-    });
-    const states = new Map<string, State>();
-    for (const [id, order] of found) {
-      const record = instances.get(id);
-      states.set(id, { order, saga: record === undefined ? null : decodeInstance(record.state), revision: record?.revision ?? 0 });
-    }
-    return states;
-  }),
-  save: Effect.fnUntraced(function* (changes) {
-    const orders = yield* OrderStore;
-    const sagas = yield* SagaStore;
-    const changed = changes.flatMap(({ before, after }) =>
-      after.order === null || after.order === before.order ? [] : [{ before: before.order, after: after.order }],
-    );
-    const records = changes.flatMap(({ key, before, after }) => {
-      if (after.saga === null || after.saga === before.saga) return [];
-      const { saga, version, status } = after.saga;
-      return [{ saga, version, id: key, status, revision: before.revision + 1, state: after.saga }];
-    });
-    yield* Effect.all([orders.save(changed), sagas.save(records)], { concurrency: "unbounded", discard: true });
-  }),
-  decide: (state, input, now) => decide(definition, state, input, now),
-  // Orders and instances are JSON values as they are; encoding them by their schemas took a quarter of the flow's time (measured).
-  encodeAnswer: (answer) =>
-    answer !== null && Result.isSuccess(answer) ? { order: answer.success } : { rejection: answer?.failure ?? null },
-  decodeAnswer: (json) => {
-    const { order, rejection } = decodeRecorded(json);
-    if (order !== undefined) return Result.succeed(order);
-    return rejection === undefined || rejection === null ? null : Result.fail(rejection);
-  },
-});
+/**
+ * Orders and their checkouts behind the ports. A checkout goes on in the version it began with, if that is `definition` or one of
+ * `older`; otherwise it is left alone.
+ */
+export const make = (
+  definition: Checkout.Definition,
+  older: ReadonlyArray<Checkout.Definition> = [],
+): Aggregate<State, Command, Answer, OrderStore | SagaStore> => {
+  const known = new Map([...older, definition].map((each) => [each.version, each]));
+  const definitionOf = ({ saga }: State): Checkout.Definition => (saga === null ? definition : (known.get(saga.version) ?? definition));
+  return {
+    name: definition.name,
+    initial,
+    begins: (input) => input._tag === "Request" && input.command(0)._tag === "Place",
+    load: Effect.fnUntraced(function* (keys) {
+      const orders = yield* OrderStore;
+      const sagas = yield* SagaStore;
+      const [found, instances] = yield* Effect.all([orders.load(keys.map((key) => OrderId.make(key))), sagas.load(definition.name, keys)], {
+        concurrency: "unbounded",
+      });
+      const states = new Map<string, State>();
+      for (const [id, order] of found) {
+        const record = instances.get(id);
+        if (record !== undefined && !known.has(record.version)) return yield* Effect.die(leftAlone(record));
+        states.set(id, { order, saga: record === undefined ? null : decodeInstance(record.state), revision: record?.revision ?? 0 });
+      }
+      return states;
+    }),
+    save: Effect.fnUntraced(function* (changes) {
+      const orders = yield* OrderStore;
+      const sagas = yield* SagaStore;
+      const changed = changes.flatMap(({ before, after }) =>
+        after.order === null || after.order === before.order ? [] : [{ before: before.order, after: after.order }],
+      );
+      const records = changes.flatMap(({ key, before, after }) => {
+        if (after.saga === null || after.saga === before.saga) return [];
+        const { saga, version, status } = after.saga;
+        return [{ saga, version, id: key, status, revision: before.revision + 1, state: after.saga }];
+      });
+      yield* Effect.all([orders.save(changed), sagas.save(records)], { concurrency: "unbounded", discard: true });
+    }),
+    decide: (state, input, now) => decide(definitionOf(state), state, input, now),
+    // Orders and instances are JSON values as they are; encoding them by their schemas took a quarter of the flow's time (measured).
+    encodeAnswer: (answer) =>
+      answer !== null && Result.isSuccess(answer) ? { order: answer.success } : { rejection: answer?.failure ?? null },
+    decodeAnswer: (json) => {
+      const { order, rejection } = decodeRecorded(json);
+      if (order !== undefined) return Result.succeed(order);
+      return rejection === undefined || rejection === null ? null : Result.fail(rejection);
+    },
+  };
+};
+
+const leftAlone = ({ saga, version, id }: SagaRecord): Batch.LeftAlone =>
+  new Batch.LeftAlone({ mailbox: saga, detail: `the instance "${id}" is of version ${version}, which is not known here` });
 
 const coordination: (
   definition: Checkout.Definition,
@@ -163,7 +179,7 @@ const drive = (definition: Checkout.Definition, state: State, input: SagaDecider
 };
 
 /** What the world hears of an order's event. */
-const announce = (event: Order.Event): ReadonlyArray<Message.Draft> => {
+export const announce = (event: Order.Event): ReadonlyArray<Message.Draft> => {
   switch (event._tag) {
     case "Placed": {
       const { id, customerId, lines, total, at } = event;

@@ -6,6 +6,7 @@ import { Cause, Clock, Duration, Effect, Exit, type Layer } from "effect";
 import { StoreError } from "../ports/StoreError.ts";
 import { type Timer, Timers } from "../ports/Timers.ts";
 import type { TimerInput } from "./Aggregate.ts";
+import { LeftAlone } from "./Batch.ts";
 import type { Mailbox } from "./Mailbox.ts";
 import * as Worker from "./Worker.ts";
 
@@ -72,5 +73,7 @@ const settle = (exit: Exit.Exit<unknown, unknown>, timer: Timer | undefined): Ef
   if (Exit.isSuccess(exit)) return Effect.void;
   const failure = Cause.squash(exit.cause);
   if (failure instanceof StoreError) return Effect.fail(failure);
+  // After its lease it is offered again, perhaps to a process that knows it.
+  if (failure instanceof LeftAlone) return Effect.logDebug(failure.message);
   return Effect.logError(`a timer "${timer?.name ?? ""}" of ${timer?.owner ?? "nobody"} cannot be handled; it comes again after its lease`);
 };

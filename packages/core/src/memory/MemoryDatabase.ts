@@ -20,6 +20,7 @@ import type { Timestamp } from "../domain/Timestamp.ts";
 import type { DeadLetter } from "../ports/DeadLetters.ts";
 import type { ClaimedMessage } from "../ports/InboxQueue.ts";
 import type { Decided } from "../ports/Outbox.ts";
+import type { SagaShapeRecord } from "../ports/SagaStore.ts";
 import { StoreError, type StoreReason } from "../ports/StoreError.ts";
 import type { Timer } from "../ports/Timers.ts";
 import { Transaction } from "../ports/UnitOfWork.ts";
@@ -84,6 +85,8 @@ export interface LeaseRow {
 export class Database {
   readonly orders = new MemoryTable<OrderId, Order>();
   readonly sagas = new MemoryTable<string, StateRow>();
+  /** By saga and version. */
+  readonly sagaShapes = new MemoryTable<string, SagaShapeRecord>();
   readonly documents = new MemoryTable<string, StateRow>();
   /** By seq: committed and not yet published. */
   readonly outboxPending = new MemoryTable<number, OutboxRow>();
@@ -149,6 +152,7 @@ export class Database {
     return [
       this.orders,
       this.sagas,
+      this.sagaShapes,
       this.documents,
       this.outboxPending,
       this.outboxSent,

@@ -4,6 +4,7 @@ import { type SagaRecord, SagaStore } from "../ports/SagaStore.ts";
 import * as FaultPoint from "./FaultPoint.ts";
 import * as MemoryDatabase from "./MemoryDatabase.ts";
 import * as MemoryState from "./MemoryState.ts";
+import { keyOf } from "./MemoryTable.ts";
 
 export const layer: Layer.Layer<SagaStore, never, MemoryDatabase.CurrentDatabase> = Layer.effect(
   SagaStore,
@@ -16,7 +17,30 @@ export const layer: Layer.Layer<SagaStore, never, MemoryDatabase.CurrentDatabase
     count: (saga) =>
       FaultPoint.around(
         "SagaStore.count",
-        Effect.sync(() => countsOf(database, saga)),
+        Effect.sync(() => countsOf(database, saga, ({ status }) => status)),
+      ),
+    countLive: (saga) =>
+      FaultPoint.around(
+        "SagaStore.countLive",
+        Effect.sync(() => countsOf(database, saga, ({ status, version }) => (isOver(status) ? null : version))),
+      ),
+    keepShapes: (shapes) =>
+      FaultPoint.around(
+        "SagaStore.keepShapes",
+        Effect.map(MemoryDatabase.current(database, "SagaStore.keepShapes"), () => {
+          for (const each of shapes) {
+            const key = keyOf(each.saga, `${each.version}`);
+            if (database.sagaShapes.get(key) === undefined) database.sagaShapes.put(key, each);
+          }
+        }),
+      ),
+    shapes: (saga) =>
+      FaultPoint.around(
+        "SagaStore.shapes",
+        Effect.sync(
+          () =>
+            new Map([...database.sagaShapes.committed.values()].filter((each) => each.saga === saga).map((each) => [each.version, each])),
+        ),
       ),
   })),
 );
@@ -35,10 +59,17 @@ const recordOf = (row: MemoryDatabase.StateRow): SagaRecord => ({
   state: MemoryState.valueOf(row.state),
 });
 
-const countsOf = (database: MemoryDatabase.Database, saga: string): ReadonlyMap<string, number> => {
-  const counts = new Map<string, number>();
+const isOver = (status: string): boolean => status === "completed" || status === "compensated";
+
+const countsOf = <K>(
+  database: MemoryDatabase.Database,
+  saga: string,
+  by: (row: MemoryDatabase.StateRow) => K | null,
+): ReadonlyMap<K, number> => {
+  const counts = new Map<K, number>();
   for (const row of database.sagas.committed.values()) {
-    if (row.kind === saga) counts.set(row.status, (counts.get(row.status) ?? 0) + 1);
+    const key = row.kind === saga ? by(row) : null;
+    if (key !== null) counts.set(key, (counts.get(key) ?? 0) + 1);
   }
   return counts;
 };

@@ -19,6 +19,15 @@ export interface SagaRecord {
   readonly state: unknown;
 }
 
+/** What a version of a saga was when it first ran here. */
+export interface SagaShapeRecord {
+  readonly saga: string;
+  readonly version: number;
+  readonly fingerprint: string;
+  /** JSON value, kept with its keys in their order. */
+  readonly shape: unknown;
+}
+
 export class SagaStore extends Context.Service<
   SagaStore,
   {
@@ -30,5 +39,11 @@ export class SagaStore extends Context.Service<
     readonly find: (saga: string, ids: ReadonlyArray<string>) => Effect.Effect<ReadonlyMap<string, SagaRecord>, StoreError>;
     /** How many instances are in each status. */
     readonly count: (saga: string) => Effect.Effect<ReadonlyMap<string, number>, StoreError>;
+    /** How many instances of each version are not over: `completed` and `compensated` ones are. */
+    readonly countLive: (saga: string) => Effect.Effect<ReadonlyMap<number, number>, StoreError>;
+    /** Keeps shapes of versions that have none yet; where there is one, it stays as it is. */
+    readonly keepShapes: (shapes: ReadonlyArray<SagaShapeRecord>) => Effect.Effect<void, StoreError, Transaction>;
+    /** Committed shapes of a saga, by version. */
+    readonly shapes: (saga: string) => Effect.Effect<ReadonlyMap<number, SagaShapeRecord>, StoreError>;
   }
 >()("@org/saga-core/ports/SagaStore") {}

@@ -63,7 +63,6 @@ const make = (
   let payments = 0;
   return DirectSaga.make({
     definition,
-    data: Trip,
     steps: [
       DirectSaga.step(BookFlight, ({ id }, key) =>
         seen("book", key).pipe(Effect.andThen(Effect.sleep(bookMillis)), Effect.as(DirectSaga.outcome(FlightBooked, { id, seat: 7 }))),
@@ -223,7 +222,7 @@ describe("DirectSaga", () => {
       ["deadLetter", "Failure"],
     ] as const) {
       const { value } = run(() =>
-        Effect.flatMap(DirectSaga.make({ definition: { ...definition, unknownInstance }, data: Trip, steps: [] }), (saga) =>
+        Effect.flatMap(DirectSaga.make({ definition: { ...definition, unknownInstance }, steps: [] }), (saga) =>
           saga.handle([late]),
         ),
       );

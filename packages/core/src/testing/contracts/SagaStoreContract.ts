@@ -69,4 +69,44 @@ export const cases: ReadonlyArray<Contract.Case<Ports>> = [
       yield* Contract.equal([counts.get("running"), counts.get("completed"), counts.size], [3, 1, 2], "counts");
     }),
   ),
+  Contract.check(
+    "live instances are counted by version: those that rest in an undo that was refused, too",
+    Effect.gen(function* () {
+      const saga = yield* Contract.unique("saga");
+      const unit = yield* UnitOfWork;
+      const sagas = yield* SagaStore;
+      const statuses = ["running", "compensating", "compensationFailed", "completed", "compensated"];
+      const rows = statuses.flatMap((status) => [1, 2].map((version) => record(`${status}${version}`, 1, { saga, status, version })));
+      yield* unit.commit(sagas.save([...rows, record("one", 1, { saga, version: 2 })]));
+      yield* Contract.equal(
+        [...(yield* sagas.countLive(saga))].toSorted(([a], [b]) => a - b),
+        [
+          [1, 3],
+          [2, 4],
+        ],
+        "live instances",
+      );
+    }),
+  ),
+  Contract.check(
+    "the first shape of a version stays, with its keys in their order",
+    Effect.gen(function* () {
+      const saga = yield* Contract.unique("saga");
+      const unit = yield* UnitOfWork;
+      const sagas = yield* SagaStore;
+      const first = { saga, version: 1, fingerprint: "aa", shape: { z: 1, a: { c: [], b: null } } };
+      yield* unit.commit(sagas.keepShapes([first]));
+      yield* unit.commit(
+        sagas.keepShapes([
+          { ...first, fingerprint: "bb", shape: {} },
+          { ...first, version: 2 },
+        ]),
+      );
+      yield* Effect.exit(unit.commit(Effect.andThen(sagas.keepShapes([{ ...first, version: 3 }]), Effect.fail("no"))));
+      const kept = yield* sagas.shapes(saga);
+      yield* Contract.equal([...kept.keys()], [1, 2], "versions");
+      yield* Contract.equal(JSON.stringify(kept.get(1)?.shape), JSON.stringify(first.shape), "the shape");
+      yield* Contract.equal(kept.get(1)?.fingerprint, "aa", "the fingerprint");
+    }),
+  ),
 ];

@@ -41,9 +41,13 @@ const at = (status: SagaDecider.Status, steps: Record<string, SagaDecider.StepSt
 
 describe("the state diagram of a saga", () => {
   it("has every step once, and every undo of a step that has one", () => {
-    for (const sample of [Checkout.make(), Shop]) {
-      const lines = linesOf(SagaDiagram.states<never, never>(sample));
-      for (const each of sample.steps) {
+    const [checkout, shop] = [Checkout.make(), Shop];
+    for (const [text, steps] of [
+      [SagaDiagram.states(checkout), checkout.steps],
+      [SagaDiagram.states(shop), shop.steps],
+    ] as const) {
+      const lines = linesOf(text);
+      for (const each of steps) {
         const name = `do_${each.name.replaceAll("-", "_")}`;
         expect(lines.filter((line) => line.endsWith(`as ${name}`))).toHaveLength(1);
         const undos = lines.filter((line) => line.endsWith(`as un${name}`));

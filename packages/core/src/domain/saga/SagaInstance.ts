@@ -1,8 +1,8 @@
 /** The stored form of a saga's instance, whatever it remembers; and what becomes of a message without one. */
-import { Effect, Schema } from "effect";
-import type * as Message from "../domain/Message.ts";
-import type { Definition } from "../domain/saga/Saga.ts";
-import type { Instance } from "../domain/saga/SagaDecider.ts";
+import { Option, Schema, SchemaGetter } from "effect";
+import type * as Message from "../Message.ts";
+import type { Definition } from "./SagaDefinition.ts";
+import type { Instance } from "./SagaState.ts";
 
 const Kept = Schema.Union([
   Schema.Struct({ _tag: Schema.Literal("Done"), json: Schema.Unknown }),
@@ -28,6 +28,15 @@ const AuditEntry = Schema.Struct({
 
 export const Status = Schema.Literals(["running", "compensating", "completed", "compensated", "compensationFailed"]);
 
+/** Where a key is absent, `value`. */
+const orElse = <A, E>(schema: Schema.Codec<A, E>, value: A) =>
+  Schema.optionalKey(schema).pipe(
+    Schema.decodeTo(Schema.toType(schema), {
+      decode: SchemaGetter.transformOptional((found: Option.Option<A>) => Option.orElseSome(found, () => value)),
+      encode: SchemaGetter.passthrough(),
+    }),
+  );
+
 /** An instance whose data has the schema `data`. */
 export const schemaOf = <D, E>(data: Schema.Codec<D, E>) =>
   Schema.Struct({
@@ -40,15 +49,15 @@ export const schemaOf = <D, E>(data: Schema.Codec<D, E>) =>
     failure: Schema.NullOr(Schema.Struct({ step: Schema.String, reason: Schema.String })),
     startedAt: Schema.Int,
     // Absent in 0.1.0.
-    wakeAt: Schema.NullOr(Schema.Int).pipe(Schema.withDecodingDefaultKey(Effect.succeed(null))),
-    wakes: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
+    wakeAt: orElse(Schema.NullOr(Schema.Int), null),
+    wakes: orElse(Schema.Int, 0),
     audit: Schema.optionalKey(Schema.Array(AuditEntry)),
   });
 
 /** The defect that makes the message fail alone, where the definition says so: its commit is rolled back, and the inbox forgets it. */
 export const expectKnown = <D, C>(
   { name, unknownInstance }: Definition<D, C>,
-  instance: Instance<D> | null,
+  instance: Instance<unknown> | null,
   { type, key }: Message.Envelope,
 ): void => {
   if (instance === null && unknownInstance === "deadLetter")
