@@ -49,12 +49,17 @@ export const transact = Effect.fnUntraced(function* <A extends Pick<StockLedger.
   decision: (view: StockLedger.StockView, now: Timestamp) => A,
 ): Effect.fn.Return<A, StoreError, Transaction> {
   const view = yield* lock(ledger, touching);
-  const [clock = 0] = yield* within(ledger, Schema.Array(Schema.Int), ledger.sql.clock);
-  ledger.last = Math.max(ledger.last, clock);
-  const decided = decision(view, ledger.last);
+  const decided = decision(view, yield* clock(ledger));
   yield* refusedRightly(ledger, view, commands, decided.answers);
   yield* write(ledger, view, decided.writes);
   return decided;
+});
+
+/** The server's, never below what this process has used. */
+export const clock = Effect.fnUntraced(function* (ledger: Ledger): Effect.fn.Return<Timestamp, StoreError, Transaction> {
+  const [now = 0] = yield* within(ledger, Schema.Array(Schema.Int), ledger.sql.clock);
+  ledger.last = Math.max(ledger.last, now);
+  return ledger.last;
 });
 
 /**
@@ -106,13 +111,14 @@ const readBuyers = (ledger: Ledger, keys: ReadonlyArray<StockLedger.BuyerKey>) =
   return within(ledger, Schema.Array(StockLedger.BuyerUnits), ledger.sql.readBuyers, columns);
 };
 
-const write = Effect.fnUntraced(function* (
+/** `view` says what is there already. */
+export const write = Effect.fnUntraced(function* (
   ledger: Ledger,
   view: StockLedger.StockView,
   writes: StockLedger.StockWrites,
 ): Effect.fn.Return<void, StoreError, Transaction> {
   const { skus, holds, adjustments, buyers } = writes;
-  if (skus.length + holds.length + adjustments.length === 0) return;
+  if (skus.length + holds.length + adjustments.length + buyers.length === 0) return;
   const input = {
     adjustments,
     buyers,

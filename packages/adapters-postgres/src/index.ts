@@ -22,6 +22,7 @@ export * as PgOrderStore from "./PgOrderStore.ts";
 export * as PgOutbox from "./PgOutbox.ts";
 export * as PgSagaStore from "./PgSagaStore.ts";
 export * as PgStock from "./PgStock.ts";
+export * as PgStockAudit from "./PgStockAudit.ts";
 export * as PgStockBooks from "./PgStockBooks.ts";
 export * as PgStores from "./PgStores.ts";
 export * as PgTimers from "./PgTimers.ts";
