@@ -222,14 +222,63 @@ describe("DirectSaga", () => {
       ["deadLetter", "Failure"],
     ] as const) {
       const { value } = run(() =>
-        Effect.flatMap(DirectSaga.make({ definition: { ...definition, unknownInstance }, steps: [] }), (saga) =>
-          saga.handle([late]),
-        ),
+        Effect.flatMap(DirectSaga.make({ definition: { ...definition, unknownInstance }, steps: [] }), (saga) => saga.handle([late])),
       );
       expect(value.map(({ _tag }) => _tag)).toEqual([exit]);
     }
   });
+
+  it("calls the functions of parallel steps side by side, and joins them", () => {
+    const { value, log } = run((calls) =>
+      Effect.gen(function* () {
+        const begun = (type: string, millis: number, outcome: DirectSaga.Outcome) =>
+          Effect.gen(function* () {
+            calls.push({ type, key: "begun", committed: null });
+            yield* Effect.sleep(millis);
+            calls.push({ type, key: "ended", committed: null });
+            return outcome;
+          });
+        const saga = yield* DirectSaga.make({
+          definition: sideBySide,
+          steps: [
+            DirectSaga.step(BookFlight, ({ id }) => begun("flight", 20, DirectSaga.outcome(FlightBooked, { id, seat: 7 }))),
+            DirectSaga.step(CancelFlight, ({ id }) => begun("room", 10, DirectSaga.outcome(FlightCanceled, { id }))),
+            DirectSaga.step(Pay, ({ id }) => begun("pay", 1, DirectSaga.outcome(Paid, { id }))),
+          ],
+        });
+        const status = yield* saga.run("t", TRIP);
+        return { status, instance: yield* stored, timers: yield* timers };
+      }),
+    );
+    expect(value.status).toBe("completed");
+    expect(value.instance).toMatchObject({ status: "completed", data: { seat: 7 } });
+    expect(value.timers).toEqual([]);
+    expect(log.map(({ type, key }) => `${type} ${key}`)).toEqual([
+      "flight begun",
+      "room begun",
+      "room ended",
+      "flight ended",
+      "pay begun",
+      "pay ended",
+    ]);
+  });
 });
+
+/** Two steps that do not wait for each other. */
+const sideBySide = Saga.make("trip", { version: 1, data: Trip }).pipe(
+  Saga.parallel([
+    Saga.step("flight", {
+      send: BookFlight,
+      with: ref,
+      done: FlightBooked,
+      onDone: (trip, { seat }) => ({ ...trip, seat }),
+      undo: { none: "nothing fails here" },
+      timeout: TIMEOUT_MS,
+    }),
+    Saga.step("room", { send: CancelFlight, with: ref, done: FlightCanceled, undo: { none: "nothing fails here" }, timeout: TIMEOUT_MS }),
+  ]),
+  Saga.pivot("pay", { send: Pay, with: ref, done: Paid, undo: { none: "nothing follows it" }, timeout: TIMEOUT_MS }),
+);
 
 /** A second answer to the first step, from elsewhere. */
 const late: Message.Envelope = {
