@@ -25,7 +25,14 @@ import * as SignalStep from "./SignalStep.ts";
 
 export type { Definition, Draft, Failure, Phase, UnknownInstance } from "./SagaDefinition.ts";
 export { check, explore } from "./check/SagaCheck.ts";
-export { choreograph, type Choreography, type Distribution, type Projection } from "./choreography/Choreography.ts";
+export {
+  choreograph,
+  type Choreography,
+  type Distribution,
+  orchestrate,
+  type Orchestration,
+  type Projection,
+} from "./choreography/Choreography.ts";
 export { mayTurn } from "./SagaRules.ts";
 export { fingerprint, of as shapeOf, type Shape, type StepShape } from "./SagaShape.ts";
 export { ATTEMPTS_MAX, failedBy } from "./RemoteStep.ts";

@@ -13,7 +13,7 @@
  * A projection is a definition, too: own steps as they are, those they come after as signals. So `SagaDecider` decides in each
  * service, and rounds, probes, timeouts and conditions are what they are under a coordinator.
  */
-import type * as Message from "../../Message.ts";
+import * as Message from "../../Message.ts";
 import type { Definition } from "../SagaDefinition.ts";
 import type { Early, Kept, Outcome, Step } from "../SagaStep.ts";
 import * as ChoreographyRules from "./ChoreographyRules.ts";
@@ -26,12 +26,14 @@ export interface Distribution {
   readonly owners: Readonly<Record<string, string>>;
 }
 
+/** The other topology: one service sends all commands and hears all replies. */
+export type Orchestration<D, C> = Pick<Projection<D, C>, "hears" | "catalogue"> & { readonly definition: Definition<D, C> };
+
 /** What the services agree on. */
 export interface Choreography<D, C> {
   readonly definition: Definition<D, C>;
   readonly home: string;
   readonly arbiter: string;
-  readonly protocol: Protocol.Protocol<D>;
   readonly services: { readonly [service: string]: Projection<D, C> };
 }
 
@@ -48,8 +50,10 @@ export interface Projection<D, C> {
   /** By step, those that come after it, near and far. */
   readonly followers: ReadonlyMap<string, ReadonlySet<string>>;
   readonly protocol: Protocol.Protocol<D>;
-  /** What it listens to. */
+  /** What it listens to; the services' own words once for each topic that they are told on. */
   readonly hears: ReadonlyArray<Message.AnyType>;
+  /** What it reads those by. */
+  readonly catalogue: Message.Catalogue;
 }
 
 /**
@@ -58,31 +62,35 @@ export interface Projection<D, C> {
  */
 export const EXPECT_SLACK_MS = 10_000;
 
+/** A saga as its coordinator sees it: the whole. */
+export const orchestrate = <D, C>(definition: Definition<D, C>): Orchestration<D, C> => ({
+  definition,
+  hears: definition.awaits,
+  catalogue: Message.catalogue(definition.awaits),
+});
+
 /** Throws with what to do about it if the saga cannot be projected. */
 export const choreograph = <D, C>(definition: Definition<D, C>, { home, owners }: Distribution): Choreography<D, C> => {
   ChoreographyRules.check(definition, home, owners);
   const ownerOf = (step: Step<D, C>): string => (step._tag === "Local" ? home : (owners[step.name] ?? home));
   const pivot = definition.steps.find(({ kind }) => kind === "pivot");
   const arbiter = pivot === undefined ? home : ownerOf(pivot);
-  const protocol = Protocol.make(definition.name, definition.version, definition.data);
+  const names = [...new Set([home, ...definition.steps.map(ownerOf)])];
+  const protocolOf = (service: string) => Protocol.make(definition.name, definition.version, definition.data, `${service}.events`);
+  const words = names.flatMap((name) => protocolOf(name).types);
   const services: Record<string, Projection<D, C>> = {};
-  for (const service of new Set([home, ...definition.steps.map(ownerOf)])) {
+  for (const service of names) {
     const owns = new Set(definition.steps.filter((step) => ownerOf(step) === service).map(({ name }) => name));
-    services[service] = project({ service, isHome: service === home, isArbiter: service === arbiter, whole: definition, owns, protocol });
+    const [isHome, isArbiter] = [service === home, service === arbiter];
+    services[service] = project({ service, isHome, isArbiter, whole: definition, owns, protocol: protocolOf(service) }, words);
   }
-  return { definition, home, arbiter, protocol, services };
+  return { definition, home, arbiter, services };
 };
 
-/** What every message of the saga is read by. */
-export const typesOf = <D, C>({ definition, protocol }: Choreography<D, C>): ReadonlyArray<Message.AnyType> => [
-  ...definition.awaits,
-  ...protocol.types,
-];
+type Basis<D, C> = Omit<Projection<D, C>, "definition" | "followers" | "hears" | "catalogue">;
 
-type Basis<D, C> = Omit<Projection<D, C>, "definition" | "followers" | "hears">;
-
-const project = <D, C>(basis: Basis<D, C>): Projection<D, C> => {
-  const { whole, owns, isArbiter, protocol } = basis;
+const project = <D, C>(basis: Basis<D, C>, words: ReadonlyArray<Message.AnyType>): Projection<D, C> => {
+  const { whole, owns, isArbiter } = basis;
   const before = ancestorsOf(whole.steps);
   const isNear = (name: string): boolean => owns.has(name) || isArbiter || [...owns].some((own) => before.get(own)?.has(name) === true);
   const steps = whole.steps.filter(({ name }) => isNear(name));
@@ -96,10 +104,12 @@ const project = <D, C>(basis: Basis<D, C>): Projection<D, C> => {
     if (owns.has(step.name)) return step.awaits;
     return step._tag === "Remote" ? [step.done] : [];
   });
+  const hears = [...new Map([...awaits, ...words].map((type) => [`${type.topic} ${type.type}`, type])).values()];
   return {
     ...basis,
     followers: followersOf(before),
-    hears: [...new Map([...awaits, ...protocol.types].map((type) => [type.type, type])).values()],
+    hears,
+    catalogue: Message.catalogue([...new Map(hears.map((type) => [type.type, type])).values()]),
     definition: {
       ...whole,
       data: Known.schemaOf(whole.data),

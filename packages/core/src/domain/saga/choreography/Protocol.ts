@@ -1,6 +1,6 @@
 /**
- * What the services of a choreographed saga tell each other besides the participants' own events. Everything is keyed by the
- * instance and shares one topic.
+ * What the services of a choreographed saga tell each other besides the participants' own events: keyed by the instance, each
+ * service on its own events' topic, so that what it tells of an instance arrives in the order in which it was committed (G5).
  *
  * Each message says what is so, so that it may come twice, late, or in any order.
  */
@@ -78,8 +78,9 @@ export interface Protocol<D> {
 const FailureSchema = Schema.Struct({ step: Schema.String, reason: Schema.String });
 const about = { instance: Schema.String };
 
-export const make = <D>(saga: string, version: number, data: Schema.Codec<D, unknown>): Protocol<D> => {
-  const options = { topic: `${saga}.events`, key: ({ instance }: About): string => instance };
+/** As a service tells it. */
+export const make = <D>(saga: string, version: number, data: Schema.Codec<D, unknown>, topic: string): Protocol<D> => {
+  const options = { topic, key: ({ instance }: About): string => instance };
   const of = <B extends About>(name: string, schema: Schema.Codec<B, unknown>): Message.MessageType<B> =>
     Message.event(`${saga}.${name}.v1`, schema, options);
   const own = {

@@ -37,9 +37,19 @@ import * as Watch from "./Watch.ts";
 
 export type { Input, Reaction, Row } from "./Row.ts";
 
-/** Pure and total. The same row: nothing changed, and nothing is sent. */
-export const react = <D, C>(projection: Projection<D, C>, known: Row<D> | null, id: string, input: Input<D>): Reaction<D, C> => {
+/** Pure and total. Null: there is nothing to keep of the instance yet. */
+export const react = <D, C>(
+  projection: Projection<D, C>,
+  known: Row<D> | null,
+  id: string,
+  input: Input<D>,
+): readonly [row: Row<D> | null, send: ReadonlyArray<Send<C>>] => {
   const row: Row<D> = known ?? empty(id);
+  const [next, send] = reaction(projection, row, id, input);
+  return [next === row ? known : next, send];
+};
+
+const reaction = <D, C>(projection: Projection<D, C>, row: Row<D>, id: string, input: Input<D>): Reaction<D, C> => {
   const { now } = input;
   switch (input._tag) {
     case "Start": {

@@ -32,11 +32,17 @@ export const begin = <D, C>(
       now,
     );
   const data = { ...instance.data, outcomes: { ...instance.data.outcomes, ...outcomes } };
-  const turned: Row<D> = { ...row, aborted, instance: { ...instance, data, status: "compensating", failure: aborted.failure } };
+  const turned: Row<D> = { ...row, aborted, instance: { ...unhurried(instance), data, status: "compensating", failure: aborted.failure } };
   return follow(
     follow([turned, toldOf(projection, aborted, data)], (next) => undo(projection, next, now)),
     (next) => Watch.begin([next, []], now),
   );
+};
+
+/** Nothing is expected of a step any more until its undo is asked for. */
+const unhurried = <D>(instance: Instance<D>): Instance<D> => {
+  const steps = Object.entries(instance.steps).map(([name, { dueAt: _, ...state }]) => [name, state] as const);
+  return { ...instance, steps: Object.fromEntries(steps) };
 };
 
 /** The aggregate hears that the saga has turned around after the pivot. */

@@ -6,7 +6,6 @@ import { Result } from "effect";
 import {
   Checkout,
   CheckoutMessages as M,
-  Choreography,
   ChoreographyReactions as Reactions,
   Coordinator,
   Decider,
@@ -24,7 +23,8 @@ export const choreography = Saga.choreograph(definition, Checkout.distribution);
 type Row = Reactions.Row<Checkout.Data>;
 type Input = Reactions.Input<Checkout.Data>;
 
-const catalogue = Message.catalogue([...M.catalogue.types.values(), ...choreography.protocol.types]);
+const said = choreography.services[choreography.arbiter]?.protocol.types ?? [];
+const catalogue = Message.catalogue([...M.catalogue.types.values(), ...said]);
 
 export interface Letter {
   /** Null: the participant who does the command. */
@@ -139,5 +139,3 @@ export class ChoreographedWorld extends Participants {
     return [this.status, this.order?.reason, this.stock, this.money, closed];
   }
 }
-
-export { Choreography };

@@ -1,4 +1,6 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { Order, OrderStatus, StateMachine } from "@org/saga-core";
 import { type Fate, lucky } from "../CheckoutParticipants.ts";
 import { World } from "../CheckoutWorld.ts";
 import { ChoreographedWorld } from "./ChoreographedWorld.ts";
@@ -36,5 +38,53 @@ describe("a choreographed checkout without faults", () => {
       orchestrated.money,
       true,
     ]);
+  });
+});
+
+/** What a fault may be, drawn by a number. */
+const act = (world: ChoreographedWorld, draw: number): void => {
+  const { length } = world.network;
+  const index = length === 0 ? 0 : Math.floor(draw / 16) % length;
+  const kind = draw % 16;
+  if (kind < 9) world.deliver(index);
+  else if (kind < 12) world.deliver(index, true);
+  else if (kind < 13) world.lose(index);
+  else if (kind < 15) world.fire(Math.floor(draw / 16) % Math.max(1, world.timers.size));
+  else if (draw % 3 === 0) world.cancel();
+};
+
+const anyFate: fc.Arbitrary<Fate> = fc.record({
+  balance: fc.boolean(),
+  stock: fc.boolean(),
+  authorize: fc.constantFrom("ok", "ok", "declined", "timeout"),
+  commit: fc.boolean(),
+  capture: fc.constantFrom("ok", "ok", "declined", "timeout"),
+  fulfill: fc.boolean(),
+});
+
+describe("a choreographed checkout under loss, duplication, reordering, timeouts and cancels", () => {
+  it("comes to rest with money and goods in agreement (G3), once each (G6), along the table (G7, G9)", () => {
+    fc.assert(
+      fc.property(anyFate, fc.array(fc.nat({ max: 1_000_000 }), { maxLength: 160 }), (fate, draws) => {
+        const world = new ChoreographedWorld(fate);
+        for (const draw of draws) act(world, draw);
+        world.settle();
+        const { order } = world;
+        if (order === null) throw new Error("no order");
+        expect(Order.isTerminal(order)).toBe(true);
+        expect([...world.rows.values()].every(({ isClosed }) => isClosed)).toBe(true);
+        expect(world.captures).toBeLessThanOrEqual(1);
+        expect(world.refunds).toBeLessThanOrEqual(world.captures);
+        const delivered = world.stock === "shipped";
+        expect(world.captures - world.refunds).toBe(delivered ? 1 : 0);
+        expect(order.status === "finished").toBe(delivered);
+        expect(["held", "committed"]).not.toContain(world.stock);
+        for (const [index, status] of order.history.entries()) {
+          const next = order.history[index + 1];
+          if (next !== undefined) expect(StateMachine.can(OrderStatus.machine, status.status, next.status)).toBe(true);
+        }
+      }),
+      { numRuns: 1_000 },
+    );
   });
 });

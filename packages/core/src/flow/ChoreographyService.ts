@@ -1,0 +1,89 @@
+/**
+ * A service's part in a choreographed saga, beside what it does for a living: it hears events, and its row of the instance, the
+ * commands that follow and its timers are one commit.
+ *
+ * A command goes to the service itself, through its outbox and its own command topic: the same handler, the same inbox, the
+ * same order per key as under a coordinator. So a crash in between loses nothing, and a busy participant holds up no reaction.
+ *
+ * Where the saga's aggregate is at home, `ChoreographyRunner` does this and the aggregate in one commit.
+ */
+import { Effect, Layer } from "effect";
+import type * as Message from "../domain/Message.ts";
+import type { Projection } from "../domain/saga/choreography/Choreography.ts";
+import * as Reactions from "../domain/saga/choreography/Reactions.ts";
+import type { TimerRequest } from "../domain/saga/Coordinator.ts";
+import type { Timestamp } from "../domain/Timestamp.ts";
+import type { DeadLetters } from "../ports/DeadLetters.ts";
+import type { MessageBus } from "../ports/MessageBus.ts";
+import type { SagaStore } from "../ports/SagaStore.ts";
+import type { UnitOfWork } from "../ports/UnitOfWork.ts";
+import * as Aggregate from "./Aggregate.ts";
+import * as ChoreographyRows from "./ChoreographyRows.ts";
+import * as CommandHandler from "./CommandHandler.ts";
+import * as Mailbox from "./Mailbox.ts";
+import * as MessageConsumer from "./MessageConsumer.ts";
+import * as TimerPump from "./TimerPump.ts";
+
+type Input = Aggregate.Input<never>;
+type Handled = CommandHandler.Handled<null>;
+
+/** Rows behind the ports. Nobody asks them anything: messages and timers only. */
+export const aggregate = <D, C>(projection: Projection<D, C>): Aggregate.Aggregate<ChoreographyRows.Kept<D>, never, null, SagaStore> => ({
+  name: projection.definition.name,
+  initial: ChoreographyRows.NOTHING,
+  ...ChoreographyRows.make(projection),
+  decide: (kept, input, now) => {
+    if (input._tag === "Request") return { state: kept, drafts: [], timers: [], answer: null };
+    if (input._tag === "Message") ChoreographyRows.expectKnown(projection, input.envelope);
+    const [row, sends] = Reactions.react(projection, kept.row, Aggregate.keyOf(input), inputOf(input, now));
+    const drafts: Array<Message.Draft> = [];
+    const timers: Array<TimerRequest> = [];
+    for (const send of sends) {
+      if (send._tag === "Message") drafts.push(send.draft);
+      else if (send._tag !== "Local") timers.push(send);
+    }
+    return { state: row === kept.row ? kept : { ...kept, row }, drafts, timers, answer: null };
+  },
+  encodeAnswer: () => null,
+  decodeAnswer: () => null,
+});
+
+/** What a message or a timer is to the saga. */
+export const inputOf = (input: Aggregate.MessageInput | Aggregate.TimerInput, now: Timestamp): Reactions.Input<never> =>
+  input._tag === "Message"
+    ? { _tag: "Heard", envelope: input.envelope, now }
+    : { _tag: "Timer", name: input.timer.name, token: input.timer.token, now };
+
+export interface Options {
+  /** What of it runs here. */
+  readonly roles: ReadonlyArray<"consumer" | "worker">;
+  readonly mailbox?: Partial<Pick<Mailbox.Options<Input, Handled, never>, "batchMax">>;
+  readonly batchMax?: number;
+  readonly timersMax?: number;
+}
+
+/** Hears events and fires timers, for as long as the layer lives. */
+export const layer = <D, C>(
+  projection: Projection<D, C>,
+  { roles, mailbox: bounds = {}, batchMax, timersMax }: Options,
+): Layer.Layer<never, never, CommandHandler.Ports | SagaStore | DeadLetters | UnitOfWork | MessageBus> =>
+  Layer.unwrap(
+    Effect.gen(function* () {
+      const { name } = projection.definition;
+      const mailbox = yield* Mailbox.make<Input, Handled, CommandHandler.Ports | SagaStore>({
+        name: `${name}-reactions`,
+        key: Aggregate.keyOf,
+        run: CommandHandler.runBatch(aggregate(projection)),
+        ...bounds,
+      });
+      const consumer = MessageConsumer.layer({
+        group: `${projection.service}-${name}`,
+        catalogue: projection.catalogue,
+        types: projection.hears,
+        handle: (envelopes) => mailbox.submitAll(envelopes.map((envelope) => ({ _tag: "Message", envelope }))),
+        ...(batchMax === undefined ? {} : { batchMax }),
+      });
+      const timers = TimerPump.layer(name, TimerPump.into(mailbox), TimerPump.LEASE_MS, timersMax);
+      return Layer.mergeAll(Layer.empty, ...roles.map((role) => (role === "consumer" ? consumer : timers)));
+    }),
+  );
