@@ -4,6 +4,7 @@
  */
 import { Cause, Console, Effect, Exit, Layer, Logger } from "effect";
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag, TerminalCapabilities } from "effect/cli";
+import * as CheckCommand from "./CheckCommand.ts";
 import * as CliFailure from "./CliFailure.ts";
 import * as DiagramCommand from "./DiagramCommand.ts";
 import * as DlqCommand from "./DlqCommand.ts";
@@ -15,11 +16,14 @@ import * as TimersCommand from "./TimersCommand.ts";
 import * as TopicsCommand from "./TopicsCommand.ts";
 
 export const command = Command.make("saga").pipe(
-  Command.withDescription("Develop and operate sagas: migrations, topics, diagrams, and what orders, outboxes and dead letters look like"),
+  Command.withDescription(
+    "Develop and operate sagas: migrations, topics, diagrams, proofs, and what orders, outboxes and dead letters look like",
+  ),
   Command.withSubcommands([
     MigrateCommand.command,
     TopicsCommand.command,
     DiagramCommand.command,
+    CheckCommand.command,
     OrdersCommand.command,
     OutboxCommand.command,
     DlqCommand.command,

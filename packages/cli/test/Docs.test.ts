@@ -37,6 +37,7 @@ describe("docs/cli.md", () => {
       "topics create",
       "topics list",
       "diagram",
+      "check",
       "orders show",
       "orders cancel",
       "orders resume",

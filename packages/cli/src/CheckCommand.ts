@@ -1,0 +1,71 @@
+/**
+ * `saga check`: explores every saga that a module exports, and prints what was found. Needs no server.
+ *
+ * The module is run to read its exports: a file of sagas should declare them, and do nothing else.
+ */
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { Saga, SagaCheck } from "@org/saga-core";
+import { Effect, Result } from "effect";
+import { Argument, Command, Flag } from "effect/cli";
+import * as CliFailure from "./CliFailure.ts";
+import * as Flags from "./Flags.ts";
+import * as Output from "./Output.ts";
+
+const bound = (name: string, meaning: string, byDefault: number): Flag.Flag<number> =>
+  Flag.Int(name).pipe(
+    Flag.withDescription(`${meaning}. Default: ${byDefault}`),
+    Flag.withDefault(byDefault),
+    Flag.filter(
+      (value) => value >= 1,
+      () => "must be at least 1",
+    ),
+  );
+
+export const command = Command.make(
+  "check",
+  {
+    module: Argument.String("module").pipe(Argument.withDescription("A file that exports sagas, e.g. src/sagas.ts")),
+    states: bound("states", "States of a saga that are visited before the check fails", SagaCheck.STATES_MAX),
+    rounds: bound("rounds", "Rounds that a step is given at most, whatever it declares", SagaCheck.ROUNDS_MAX),
+    json: Flags.json,
+  },
+  (flags) => check(flags),
+).pipe(Command.withDescription("Prove that the sagas of a module end well, whatever is lost, late, repeated or refused"));
+
+interface Checking {
+  readonly module: string;
+  readonly states: number;
+  readonly rounds: number;
+  readonly json: boolean;
+}
+
+const check = Effect.fn("Check.run")(function* ({ module, states, rounds, json }: Checking) {
+  const sagas = Object.values(yield* load(module)).filter(isSaga);
+  if (sagas.length === 0) return yield* CliFailure.usage(`${module} exports no saga: export what Saga.make(…).pipe(…) returns`);
+  const explored = sagas.map((saga) => Saga.explore(saga, { states, rounds }));
+  yield* Output.data(
+    json,
+    explored.map((each) => (Result.isSuccess(each) ? { _tag: "Proved", ...each.success } : each.failure)),
+    explored
+      .map((each) => (Result.isSuccess(each) ? SagaCheck.reportText(each.success) : SagaCheck.failureText(each.failure)))
+      .join("\n\n"),
+  );
+  const failed = explored.filter(Result.isFailure).length;
+  if (failed > 0) return yield* CliFailure.failed(`${failed} of ${sagas.length} sagas did not pass`);
+});
+
+const load = (module: string): Effect.Effect<Readonly<Record<string, unknown>>, CliFailure.CliFailure> =>
+  Effect.tryPromise({
+    try: (): Promise<Readonly<Record<string, unknown>>> => import(pathToFileURL(resolve(module)).href),
+    catch: (error) => CliFailure.failed(`cannot load ${module}: ${error instanceof Error ? error.message : String(error)}`),
+  });
+
+/** A definition with its pivot, whichever copy of the library declared it. */
+const isSaga = (value: unknown): value is Saga.Definition<unknown, unknown> =>
+  typeof value === "object" &&
+  value !== null &&
+  "phase" in value &&
+  value.phase === "pivoted" &&
+  "steps" in value &&
+  Array.isArray(value.steps);
