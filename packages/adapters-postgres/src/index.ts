@@ -6,6 +6,7 @@
 export * as PgBatches from "./PgBatches.ts";
 export * as PgClient from "./PgClient.ts";
 export * as PgConfig from "./PgConfig.ts";
+export * as PgDatabase from "./PgDatabase.ts";
 export * as PgDeadLetters from "./PgDeadLetters.ts";
 export * as PgDocumentStore from "./PgDocumentStore.ts";
 export * as PgDrizzle from "./PgDrizzle.ts";

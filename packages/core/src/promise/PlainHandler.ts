@@ -1,0 +1,104 @@
+/**
+ * A Promise handler of messages. Each message is handled in a transaction of its own, in which the inbox admits it: the handler's
+ * statements and messages are committed once, however often the message comes.
+ *
+ * Messages are stored first (`StoredConsumer`): one whose handler throws is tried again in the background, later each time, while the
+ * later messages of its key wait and other keys go on; after `attempts` it is a dead letter.
+ */
+import { Effect } from "effect";
+import type * as Message from "../domain/Message.ts";
+import * as Mailbox from "../flow/Mailbox.ts";
+import { causeOf } from "../flow/Sending.ts";
+import * as StoredConsumer from "../flow/StoredConsumer.ts";
+import { Inbox } from "../ports/Inbox.ts";
+import { UnitOfWork } from "../ports/UnitOfWork.ts";
+import type { Database } from "./Database.ts";
+import type { Session } from "./Session.ts";
+import * as Tx from "./Tx.ts";
+
+/** Handlers of one group at a time in one process, unless it is said: each holds a connection. */
+export const HANDLERS_MAX = 4;
+
+/** A message as a handler gets it. */
+export interface Received<B> {
+  /** The same each time it comes. */
+  readonly id: string;
+  readonly type: string;
+  readonly key: string;
+  /** Milliseconds. */
+  readonly occurredAt: number;
+  readonly correlationId: string;
+  readonly body: B;
+}
+
+/** What is done about a message. */
+export interface Handler<Sql> {
+  readonly type: Message.AnyType;
+  readonly handle: (envelope: Message.Envelope, tx: Tx.Tx<Sql>) => Promise<void>;
+}
+
+/** Handles messages of `type`. To throw rolls back what `tx` did, and has the message come again. */
+export const handler = <B, Sql>(
+  type: Message.MessageType<B>,
+  handle: (message: Received<B>, tx: Tx.Tx<Sql>) => Promise<void>,
+): Handler<Sql> => ({
+  type,
+  handle: async (envelope, tx) => {
+    if (type.is(envelope)) await handle(envelope, tx);
+  },
+});
+
+export interface HandlerOptions<Sql> {
+  /** Consumer group: what one process of it has handled, no other one gets. All its handlers are named at once. */
+  readonly group: string;
+  readonly handlers: ReadonlyArray<Handler<Sql>>;
+  /** Before it is a dead letter. */
+  readonly attempts?: number;
+  /** At a time, in this process. */
+  readonly concurrency?: number;
+}
+
+export const make = Effect.fnUntraced(function* <Own, Sql>(
+  session: Session<Own>,
+  database: Database<Sql, Own>,
+  catalogue: Message.Catalogue,
+  { group, handlers, attempts, concurrency = HANDLERS_MAX }: HandlerOptions<Sql>,
+) {
+  const byType = new Map(handlers.map((each) => [each.type.type, each.handle]));
+  const handleOne = Effect.fnUntraced(function* (envelope: Message.Envelope) {
+    const inbox = yield* Inbox;
+    const [verdict] = yield* inbox.admit(group, [envelope.id]);
+    const handle = byType.get(envelope.type);
+    if (verdict !== "First" || handle === undefined) return;
+    const cause = causeOf({ _tag: "Message", envelope });
+    // What the handler throws is this message's fault: it fails alone.
+    yield* Effect.catchTag(
+      Tx.within(session, database, cause, (tx) => handle(envelope, tx)),
+      "Thrown",
+      ({ error }) => Effect.die(error),
+    );
+  });
+  const mailbox = yield* session.inner(
+    Mailbox.make({
+      name: group,
+      key: ({ key }: Message.Envelope) => key,
+      // A transaction each: a handler waits for its own statements.
+      batchMax: 1,
+      inFlightMax: concurrency,
+      run: Effect.fnUntraced(function* (envelopes: ReadonlyArray<Message.Envelope>) {
+        const unitOfWork = yield* UnitOfWork;
+        yield* unitOfWork.commit(Effect.forEach(envelopes, handleOne, { discard: true }));
+        return envelopes;
+      }),
+    }),
+  );
+  yield* session.source(
+    StoredConsumer.layer({
+      group,
+      catalogue,
+      types: handlers.map(({ type }) => type),
+      handle: mailbox.submitAll,
+      ...(attempts === undefined ? {} : { attemptsMax: attempts }),
+    }),
+  );
+});
