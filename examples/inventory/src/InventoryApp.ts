@@ -10,6 +10,7 @@ import {
   type MessageBus,
   Outbox,
   StockReservation,
+  type Timers,
   type UnitOfWork,
 } from "@org/saga-core";
 import * as InventoryHttp from "./InventoryHttp.ts";
@@ -56,7 +57,7 @@ const stocked = Layer.unwrap(
   ),
 );
 
-export type Ports = UnitOfWork | Inbox | Outbox | IdempotencyKeys | DeadLetters | MessageBus | StockReservation | Catalogue;
+export type Ports = UnitOfWork | Inbox | Outbox | Timers | IdempotencyKeys | DeadLetters | MessageBus | StockReservation | Catalogue;
 
 export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
   Layer.merge(

@@ -1,16 +1,25 @@
 /**
  * Returns the stock of holds whose time is over and tells about it (`inventory.released.v1`, reason `expired`). Any
- * number of processes may sweep: a hold expires once.
+ * number of processes may sweep.
  *
- * The ledger is the truth and the event a courtesy: a process that dies between the two has returned the stock without
- * telling. The saga does not need to hear it: it learns of an expired hold when it commits.
+ * Stock and event are two commits, for the stock may be anywhere. So what is about to expire is noted first, as a timer:
+ * ```
+ * the timer ─ Expire (idempotent: again, it says the same) ─ the event, its admission to the inbox, no timer any more
+ * ```
+ * 1. Stock returns once: a hold expires once, whoever asks.
+ * 2. The event is certain: a process that dies in between leaves the timer, and after its lease another one goes on from there.
+ * 3. It is told once: two that come to the same hold at once meet at the inbox, for as long as that remembers.
+ *
+ * A hold that was committed, renewed or given back before it expired is told of by nobody here.
  */
-import { Effect, Duration, type Layer, Metric, Result } from "effect";
+import { Duration, Effect, type Layer, Metric, Result } from "effect";
 import { StockReleased } from "../domain/order/CheckoutMessages.ts";
-import type { OrderId } from "../domain/order/OrderId.ts";
+import { OrderId } from "../domain/order/OrderId.ts";
+import { Inbox } from "../ports/Inbox.ts";
 import type { Outbox } from "../ports/Outbox.ts";
 import { StockReservation } from "../ports/StockReservation.ts";
 import type { StoreError } from "../ports/StoreError.ts";
+import { type Timer, Timers } from "../ports/Timers.ts";
 import { Transaction, UnitOfWork } from "../ports/UnitOfWork.ts";
 import { sendAll } from "./CommandHandler.ts";
 import * as Worker from "./Worker.ts";
@@ -21,49 +30,75 @@ export const SWEEP_BATCH_MAX = 200;
 /** Rest between two looks, in milliseconds: how late the stock of a dead hold may return. */
 export const SWEEP_EVERY_MS = 1_000;
 
+/** How long what one process has begun is left to it, in milliseconds: above the longest pass. */
+export const LEASE_MS = 15_000;
+
+/** Owner of the timers, and consumer name of what was told. */
+const NAME = "hold-sweeper";
+
 const expired = Metric.counter("saga_stock_holds_expired_total", { description: "Holds whose stock went back", incremental: true });
 
+export type Ports = StockReservation | UnitOfWork | Timers | Inbox | Outbox;
+
 /** Expires what is due, at most `max`, once; returns the orders whose holds ended. */
-export const sweepAtMost = Effect.fnUntraced(function* (
-  max: number,
-): Effect.fn.Return<ReadonlyArray<OrderId>, StoreError, StockReservation | UnitOfWork | Outbox> {
+export const sweepAtMost = Effect.fnUntraced(function* (max: number): Effect.fn.Return<ReadonlyArray<OrderId>, StoreError, Ports> {
   const stock = yield* StockReservation;
+  const timers = yield* Timers;
   const due = yield* stock.expired(max);
-  if (due.length === 0) return [];
-  const answers = yield* stock.execute(due.map((orderId) => ({ _tag: "Expire", orderId })));
-  const released = due.filter((_, index) => {
+  if (due.length > 0) yield* note(due);
+  const begun = yield* timers.claimDue(NAME, max, LEASE_MS);
+  if (begun.length === 0) return [];
+  const orders = begun.map(({ key }) => OrderId.make(key));
+  const answers = yield* stock.execute(orders.map((orderId) => ({ _tag: "Expire", orderId })));
+  const released = orders.filter((_, index) => {
     const answer = answers[index];
     return answer !== undefined && Result.isSuccess(answer) && answer.success._tag === "Released" && answer.success.reason === "expired";
   });
-  if (released.length === 0) return [];
-  const unitOfWork = yield* UnitOfWork;
-  yield* unitOfWork.commit(
+  const told = yield* tell(begun, released);
+  yield* Metric.update(expired, told.length);
+  return told;
+});
+
+const note = Effect.fnUntraced(function* (due: ReadonlyArray<OrderId>) {
+  const timers = yield* Timers;
+  yield* (yield* UnitOfWork).commit(
+    Effect.flatMap(Transaction, ({ now }) =>
+      timers.schedule(due.map((orderId) => ({ owner: NAME, key: orderId, name: "expire", token: "", dueAt: now }))),
+    ),
+  );
+});
+
+/** Of those that nobody has told of; and forgets what was begun. */
+const tell = Effect.fnUntraced(function* (begun: ReadonlyArray<Timer>, released: ReadonlyArray<OrderId>) {
+  const timers = yield* Timers;
+  const inbox = yield* Inbox;
+  return yield* (yield* UnitOfWork).commit(
     Effect.gen(function* () {
       const { now } = yield* Transaction;
+      const verdicts = yield* inbox.admit(NAME, released);
+      const news = released.filter((_, index) => verdicts[index] === "First");
       yield* sendAll(
-        released.map((orderId) => ({
+        news.map((orderId) => ({
           cause: { correlationId: orderId, causationId: null, traceparent: null, tracestate: null },
           drafts: [StockReleased.draft({ orderId, reason: "expired" })],
         })),
         now,
       );
+      yield* timers.complete(begun);
+      return news;
     }),
   );
-  yield* Metric.update(expired, released.length);
-  return released;
 });
 
 /** Expires what is due, once; returns the orders whose holds ended. */
-export const sweepOnce: Effect.Effect<ReadonlyArray<OrderId>, StoreError, StockReservation | UnitOfWork | Outbox> = Effect.suspend(() =>
-  sweepAtMost(SWEEP_BATCH_MAX),
-);
+export const sweepOnce: Effect.Effect<ReadonlyArray<OrderId>, StoreError, Ports> = Effect.suspend(() => sweepAtMost(SWEEP_BATCH_MAX));
 
 export interface Options {
   /** Holds of one pass, at most. */
   readonly batchMax?: number | undefined;
 }
 
-export const layerWith = ({ batchMax = SWEEP_BATCH_MAX }: Options): Layer.Layer<never, never, StockReservation | UnitOfWork | Outbox> =>
+export const layerWith = ({ batchMax = SWEEP_BATCH_MAX }: Options): Layer.Layer<never, never, Ports> =>
   Worker.layer(
     "HoldSweeper",
     Effect.flatMap(sweepAtMost(batchMax), (released) =>
@@ -71,4 +106,4 @@ export const layerWith = ({ batchMax = SWEEP_BATCH_MAX }: Options): Layer.Layer<
     ),
   );
 
-export const layer: Layer.Layer<never, never, StockReservation | UnitOfWork | Outbox> = layerWith({});
+export const layer: Layer.Layer<never, never, Ports> = layerWith({});
