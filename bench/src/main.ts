@@ -1,5 +1,6 @@
 /** `npm run bench -- NAME [--quick] [--json]`: measures, and prints a JSON object on the last line. */
 import { parseArgs } from "node:util";
+import * as Check from "./check/check.ts";
 import * as Core from "./core/core.ts";
 import * as Orders from "./orders/orders.ts";
 import * as Outbox from "./outbox/outbox.ts";
@@ -10,6 +11,7 @@ import * as Stock from "./stock/stock.ts";
 
 const benches = {
   backlog: Backlog.run,
+  check: Check.run,
   core: Core.run,
   inversions: Inversions.run,
   orders: Orders.run,
