@@ -26,7 +26,13 @@ export type Platform = Etag.Generator | FileSystem.FileSystem | HttpPlatform.Htt
 /** What `serve` provides to routes. */
 export type Requirements = Platform | ProblemMiddleware.RequestProblems;
 
-/** The routes of an API with its description and page; its handlers are to be provided. */
+/** The routes of an API; its handlers are to be provided. */
+export const endpoints = <Id extends string, Groups extends HttpApiGroup.Constraint>(
+  api: HttpApi.HttpApi<Id, Groups>,
+): Layer.Layer<never, never, HttpRouter.HttpRouter | HttpApiGroup.ToService<Id, Groups> | Platform> =>
+  Layer.merge(HttpApiBuilder.layer(api), ProblemMiddleware.methodNotAllowed(ProblemMiddleware.routesOf(api)));
+
+/** The same with its description and page. One API of a server has them. */
 export const routes = <Id extends string, Groups extends HttpApiGroup.Constraint>(
   api: HttpApi.HttpApi<Id, Groups>,
 ): Layer.Layer<never, never, HttpRouter.HttpRouter | HttpApiGroup.ToService<Id, Groups> | Platform> =>

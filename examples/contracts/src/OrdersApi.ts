@@ -34,7 +34,7 @@ export const IdempotencyKeyHeader = Schema.String.check(
 ).annotate({ description: "chosen by the caller, once per request; the same key with the same body gets the same answer" });
 
 /** An instant as ISO 8601 in UTC. */
-const IsoTime = Schema.String.annotate({ format: "date-time" });
+export const IsoTime = Schema.String.annotate({ format: "date-time" });
 
 const resource = {
   id: OrderId,

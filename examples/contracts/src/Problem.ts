@@ -105,6 +105,33 @@ export class IdempotencyKeyReused extends HttpApiError.Problem<IdempotencyKeyReu
   declare("idempotency_key_reused"),
   extension("idempotency_key_reused"),
 ) {}
+export class OutOfStock extends HttpApiError.Problem<OutOfStock>()("OutOfStock", declare("out_of_stock"), extension("out_of_stock")) {}
+export class LimitExceeded extends HttpApiError.Problem<LimitExceeded>()(
+  "LimitExceeded",
+  declare("limit_exceeded"),
+  extension("limit_exceeded"),
+) {}
+export class HoldExpired extends HttpApiError.Problem<HoldExpired>()("HoldExpired", declare("hold_expired"), extension("hold_expired")) {}
+export class AlreadyReleased extends HttpApiError.Problem<AlreadyReleased>()(
+  "AlreadyReleased",
+  declare("already_released"),
+  extension("already_released"),
+) {}
+export class AlreadyShipped extends HttpApiError.Problem<AlreadyShipped>()(
+  "AlreadyShipped",
+  declare("already_shipped"),
+  extension("already_shipped"),
+) {}
+export class ReservationMismatch extends HttpApiError.Problem<ReservationMismatch>()(
+  "ReservationMismatch",
+  declare("reservation_mismatch"),
+  extension("reservation_mismatch"),
+) {}
+export class InvalidQuantity extends HttpApiError.Problem<InvalidQuantity>()(
+  "InvalidQuantity",
+  declare("invalid_quantity"),
+  extension("invalid_quantity"),
+) {}
 export class IntentNotFound extends HttpApiError.Problem<IntentNotFound>()(
   "IntentNotFound",
   declare("intent_not_found"),

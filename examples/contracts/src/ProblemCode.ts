@@ -32,6 +32,14 @@ export const table = {
   unknown_sku: { status: 422, title: "A SKU is not in the catalogue" },
   quantity_too_large: { status: 422, title: "The summed quantity of a SKU is too large" },
   idempotency_key_reused: { status: 422, title: "The Idempotency-Key was used for another request" },
+  // stock
+  out_of_stock: { status: 409, title: "There is not enough in stock" },
+  limit_exceeded: { status: 409, title: "The buyer would have more of a SKU than the limit" },
+  hold_expired: { status: 409, title: "The order's hold has ended" },
+  already_released: { status: 409, title: "The order gave its goods back" },
+  already_shipped: { status: 409, title: "The goods have left the house" },
+  reservation_mismatch: { status: 422, title: "The order has reserved something else" },
+  invalid_quantity: { status: 422, title: "The stock cannot be counted like that" },
   // payments
   intent_not_found: { status: 404, title: "There is no such payment intent" },
   intent_refused: { status: 409, title: "The payment intent cannot do this" },

@@ -22,9 +22,9 @@ export const SCHEMA = "inventory";
 /** Batches in PostgreSQL at a time: two of `PgStock`; what is settled, what is journaled, and a look at who serves, of `HybridStock`. */
 const STOCK_BATCHES = { redis: 0, postgres: 2, hybrid: 3 } as const;
 
-/** What of it holds connections: answers to messages, and the stock if PostgreSQL holds it; the sweeper and the retention. */
+/** What of it holds connections: news, answers to messages, and the stock if PostgreSQL holds it; the sweeper and the retention. */
 export const shape = (engine: ServiceConfig.StockEngine): Connections.Shape => ({
-  mailbox: false,
+  mailbox: true,
   responds: true,
   stockBatches: STOCK_BATCHES[engine],
   loops: 2,
@@ -50,12 +50,18 @@ const web = (settings: Settings) =>
 const CATALOGUE_RETRY = Duration.seconds(1);
 
 /** What the catalogue says is there on the first day. It may come up later than this service. */
-const stocked = Layer.unwrap(
-  Effect.flatMap(Catalogue, (catalogue) => Effect.retry(catalogue.list, Schedule.spaced(CATALOGUE_RETRY))).pipe(
-    Effect.orDie,
-    Effect.map((products) => InventoryService.layer(products.map(({ sku, initialStock }) => ({ sku, quantity: initialStock })))),
-  ),
-);
+const stocked = (settings: Settings) =>
+  Layer.unwrap(
+    Effect.flatMap(Catalogue, (catalogue) => Effect.retry(catalogue.list, Schedule.spaced(CATALOGUE_RETRY))).pipe(
+      Effect.orDie,
+      Effect.map((products) =>
+        InventoryService.layer(
+          products.map(({ sku, initialStock }) => ({ sku, quantity: initialStock })),
+          settings.concurrency.mailbox,
+        ),
+      ),
+    ),
+  );
 
 export type Ports = UnitOfWork | Inbox | Outbox | Timers | IdempotencyKeys | DeadLetters | MessageBus | StockReservation | Catalogue;
 
@@ -66,4 +72,4 @@ export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, Ht
       [...settings.roles].filter((role) => role !== "web"),
       settings.concurrency,
     ),
-  ).pipe(Layer.provide(stocked));
+  ).pipe(Layer.provide(stocked(settings)));

@@ -1,28 +1,124 @@
-/** `GET /api/v1/inventory/{sku}`: the books of a SKU, as the engine has them. */
-import { Effect, Layer, Option, Schema } from "effect";
-import { HttpRouter, HttpServerResponse } from "effect/http";
-import { Sku, StockReservation } from "@org/saga-core";
-import { Problem, ProblemMiddleware } from "@example/contracts";
+/** The inventory API. A change is answered after it is durable and its event is committed. */
+import { Effect, Layer, Result } from "effect";
+import type { HttpRouter } from "effect/http";
+import { HttpApiBuilder } from "effect/http-api";
+import { DEFAULT_WAREHOUSE, Limits, type Sku, type StockAccepted, type StockRejection, StockReservation } from "@org/saga-core";
+import { HttpService, InventoryApi, Outage, Problem, TraceContext } from "@example/contracts";
+import { Inventory } from "./InventoryService.ts";
 
-const PATH = "/api/v1/inventory/:sku";
+const handlers = HttpApiBuilder.group(
+  InventoryApi.InventoryApi,
+  "inventory",
+  Effect.fnUntraced(function* (group) {
+    const inventory = yield* Inventory;
+    const stock = yield* StockReservation;
 
-const decodeSku = Schema.decodeUnknownOption(Sku);
-
-export const routes: Layer.Layer<never, never, HttpRouter.HttpRouter | StockReservation> = Layer.merge(
-  HttpRouter.use(
-    Effect.fnUntraced(function* (router) {
-      const stock = yield* StockReservation;
-      yield* router.add(
-        "GET",
-        PATH,
-        Effect.gen(function* () {
-          const sku = decodeSku((yield* HttpRouter.params)["sku"]);
-          if (Option.isNone(sku)) return Problem.response("product_not_found");
-          const balance = (yield* stock.balances([sku.value])).get(sku.value);
-          return balance === undefined ? Problem.response("product_not_found") : HttpServerResponse.jsonUnsafe(balance);
-        }).pipe(Effect.catchTag("StoreError", () => Effect.succeed(Problem.response("unavailable")))),
-      );
-    }),
-  ),
-  ProblemMiddleware.methodNotAllowed([{ method: "GET", path: PATH }]),
+    return group.handleAll({
+      reserve: Effect.fnUntraced(function* ({ payload: { orderId, ttlMillis = Limits.HOLD_TTL_MS, ...wishes }, request }) {
+        const trace = TraceContext.traceparentOf(request);
+        const wish = { ...wishes, _tag: "Reserve", ttlMillis } as const;
+        const asked = orderId === undefined ? inventory.reserveFirst(wish, trace) : inventory.ask({ ...wish, orderId }, trace);
+        const said = yield* Outage.told(asked);
+        return Result.isSuccess(said) ? yield* reservation(said.success) : yield* reserveRefused(said.failure);
+      }),
+      release: Effect.fnUntraced(function* ({ payload: { orderId }, request }) {
+        const said = yield* Outage.told(inventory.ask({ _tag: "Release", orderId }, TraceContext.traceparentOf(request)));
+        if (Result.isSuccess(said)) {
+          if (said.success._tag !== "Released") return yield* unexpected(said.success);
+          const { lines, reason } = said.success;
+          return { orderId, lines, reason };
+        }
+        return said.failure._tag === "AlreadyShipped" ? yield* new Problem.AlreadyShipped({}) : yield* unexpected(said.failure);
+      }),
+      adjust: Effect.fnUntraced(function* ({ payload, request }) {
+        const said = yield* Outage.told(inventory.ask({ _tag: "Adjust", ...payload }, TraceContext.traceparentOf(request)));
+        if (Result.isFailure(said)) return yield* adjustRefused(said.failure);
+        if (said.success._tag !== "Adjusted") return yield* unexpected(said.success);
+        const { sku, warehouse = DEFAULT_WAREHOUSE, onHand, shortage } = said.success;
+        return { sku, warehouse, onHand, shortage };
+      }),
+      get: Effect.fnUntraced(function* ({ params: { sku } }) {
+        const [balance] = yield* balancesOf(stock, [sku]);
+        return balance ?? (yield* new Problem.ProductNotFound({}));
+      }),
+      list: ({ query: { sku } }) => balancesOf(stock, sku),
+    });
+  }),
 );
+
+type Requirements = HttpRouter.HttpRouter | Inventory | StockReservation | HttpService.Requirements;
+
+/** All routes of the inventory service. */
+export const routes: Layer.Layer<never, never, Requirements> = HttpService.routes(InventoryApi.InventoryApi).pipe(Layer.provide(handlers));
+
+/** Without description and page, for a server that has another API's. */
+export const endpoints: Layer.Layer<never, never, Requirements> = HttpService.endpoints(InventoryApi.InventoryApi).pipe(
+  Layer.provide(handlers),
+);
+
+const balancesOf = (stock: StockReservation["Service"], skus: ReadonlyArray<Sku>) =>
+  Outage.told(stock.balances(skus)).pipe(
+    Effect.map((balances) =>
+      [...new Set(skus)].flatMap((sku) => {
+        const balance = balances.get(sku);
+        return balance === undefined ? [] : [balance];
+      }),
+    ),
+  );
+
+const reservation = (accepted: StockAccepted) => {
+  if (accepted._tag !== "Reserved") return unexpected(accepted);
+  const { orderId, lines, until, missing = [] } = accepted;
+  return Effect.succeed({ orderId, lines, until: new Date(until).toISOString(), missing });
+};
+
+const reserveRefused = (rejection: StockRejection) => {
+  switch (rejection._tag) {
+    case "OutOfStock":
+      return Effect.fail(new Problem.OutOfStock({ detail: `not enough of ${named(rejection.skus)}` }));
+    case "LimitExceeded":
+      return Effect.fail(new Problem.LimitExceeded({ detail: `too many of ${named(rejection.skus)}` }));
+    case "UnknownSku":
+      return Effect.fail(new Problem.ProductNotFound({ detail: rejection.sku }));
+    case "InvalidQuantity":
+      return Effect.fail(new Problem.InvalidQuantity({ detail: rejection.detail }));
+    case "ReservationMismatch":
+      return Effect.fail(new Problem.ReservationMismatch({ detail: "its reservation has other lines or wishes: take another orderId" }));
+    case "AlreadyReleased":
+      return Effect.fail(new Problem.AlreadyReleased({ detail: "what was given back is not reserved again: take another orderId" }));
+    case "HoldExpired":
+      return Effect.fail(new Problem.HoldExpired({ detail: "to reserve anew, take another orderId" }));
+    case "HoldAlive":
+    case "HoldNotFound":
+    case "AlreadyShipped":
+    case "NotCommitted":
+      return unexpected(rejection);
+  }
+};
+
+const adjustRefused = (rejection: StockRejection) => {
+  switch (rejection._tag) {
+    case "UnknownSku":
+      return Effect.fail(new Problem.ProductNotFound({ detail: rejection.sku }));
+    case "InvalidQuantity":
+      return Effect.fail(new Problem.InvalidQuantity({ detail: rejection.detail }));
+    case "OutOfStock":
+    case "LimitExceeded":
+    case "ReservationMismatch":
+    case "AlreadyReleased":
+    case "HoldExpired":
+    case "HoldAlive":
+    case "HoldNotFound":
+    case "AlreadyShipped":
+    case "NotCommitted":
+      return unexpected(rejection);
+  }
+};
+
+/** SKUs named in a text for people, at most. */
+const NAMED_MAX = 5;
+
+const named = (skus: ReadonlyArray<Sku>): string => `${skus.slice(0, NAMED_MAX).join(", ")}${skus.length > NAMED_MAX ? ", …" : ""}`;
+
+/** The ledger never answers the command like that. */
+const unexpected = ({ _tag }: { readonly _tag: string }): Effect.Effect<never> => Effect.die(new Error(`the ledger answered ${_tag}`));

@@ -1,25 +1,28 @@
 /**
- * The inventory service: answers the coordinator's stock commands out of `StockReservation`, whichever engine that is.
+ * The inventory service: answers sagas' commands and requests over HTTP out of `StockReservation`, whichever engine that is.
  *
- * The effects come first, all idempotent per order; then inbox and replies in one commit. A crash in between runs them
- * again, to the same answers.
+ * The stock changes first, idempotently; then what is told of it is committed (`StockNews`).
  */
 import { Concurrency } from "@example/contracts";
-import { Context, Duration, Effect, Layer, Metric, Result } from "effect";
+import { Context, Duration, Effect, Layer, Result } from "effect";
 import {
+  type Adjust,
   CheckoutMessages as M,
   type DeadLetters,
   HoldSweeper,
   type Inbox,
-  type Message,
+  Mailbox,
   type MessageBus,
   MessageConsumer,
+  MessageId,
+  OrderId,
   type Outbox,
   OutboxMonitor,
   OutboxRelay,
-  Responder,
+  type Reserve,
   Retention,
   type Sku,
+  SoldOut,
   type StockCommand,
   type StockLedger,
   StockReservation,
@@ -27,7 +30,10 @@ import {
   type UnitOfWork,
   Worker,
 } from "@org/saga-core";
+import { catalogue } from "./InventoryMessages.ts";
 import * as StockAnswers from "./StockAnswers.ts";
+import * as StockNews from "./StockNews.ts";
+import * as StockResponder from "./StockResponder.ts";
 
 /** Consumer group and consumer name. */
 export const NAME = "inventory";
@@ -38,19 +44,74 @@ export interface InitialStock {
   readonly quantity: number;
 }
 
-const notShipped = Metric.counter("saga_shipments_waiting_total", {
-  description: "Paid orders whose goods could not leave when asked",
-  incremental: true,
-});
-
 /** The stock is stocked: what answers from it may begin. */
-export class Inventory extends Context.Service<Inventory, { readonly handle: ReturnType<typeof Responder.handle<StockReservation>> }>()(
-  "@example/inventory/Inventory",
-) {}
+export class Inventory extends Context.Service<
+  Inventory,
+  {
+    /**
+     * Carries out a command, and tells the world if it was accepted: once per order and kind, or adjustment. Asked again, the
+     * answer is the same.
+     */
+    readonly ask: (command: Request, traceparent: string | null) => Effect.Effect<StockLedger.Answer, Mailbox.Failure>;
+    /**
+     * A reservation for an order that nobody has asked for yet: it gets its id here. Refused without the engine while a
+     * SKU is known to be sold out (`SoldOut`); first come, first served.
+     */
+    readonly reserveFirst: (
+      request: Omit<Reserve, "orderId">,
+      traceparent: string | null,
+    ) => Effect.Effect<StockLedger.Answer, Mailbox.Failure>;
+  }
+>()("@example/inventory/Inventory") {}
 
-/** Counts the initial stock in, once per SKU for ever, and waits until that is done. */
-export const layer = (stock: ReadonlyArray<InitialStock>): Layer.Layer<Inventory, never, StockReservation> =>
-  Layer.effect(Inventory, Effect.as(insistently(seed(stock)), { handle: Responder.handle({ name: NAME, respond }) }));
+export type Request = Reserve | Adjust | Extract<StockCommand, { readonly _tag: "Release" }>;
+
+type Stores = UnitOfWork | Inbox | Outbox;
+
+/**
+ * Counts the initial stock in, once per SKU for ever, and waits until that is done. Everything in this process asks the engine
+ * through the `StockReservation` from here: it learns what is sold out, and what came back.
+ */
+export const layer = (
+  stock: ReadonlyArray<InitialStock>,
+  bounds: Partial<Concurrency.Concurrency["mailbox"]> = {},
+): Layer.Layer<Inventory | StockReservation, never, StockReservation | Stores> =>
+  Layer.effect(Inventory, Effect.andThen(insistently(seed(stock)), make(bounds))).pipe(Layer.provideMerge(SoldOut.layer));
+
+const make = Effect.fnUntraced(function* (bounds: Partial<Concurrency.Concurrency["mailbox"]>) {
+  const stock = yield* StockReservation;
+  const { first } = yield* SoldOut.SoldOut;
+  const news = yield* Mailbox.make<StockNews.Item, "Told", Stores>({
+    name: "inventory-news",
+    key: ({ cause }) => cause.correlationId,
+    run: (items) =>
+      Effect.as(
+        StockNews.commit(NAME, items),
+        items.map(() => "Told"),
+      ),
+    ...bounds,
+  });
+  const tell = Effect.fnUntraced(function* (command: Request, said: ReadonlyArray<StockLedger.Answer>, traceparent: string | null) {
+    const [answer] = said;
+    if (answer === undefined) return yield* Effect.die(new Error("one answer per command"));
+    const tellings = Result.isSuccess(answer) ? StockAnswers.news(command, answer.success) : [];
+    const correlationId = command._tag === "Adjust" ? command.id : command.orderId;
+    const cause = { correlationId, causationId: null, traceparent, tracestate: null };
+    if (tellings.length > 0) yield* news.submit({ messageId: null, cause, tellings });
+    return answer;
+  });
+  const inventory: Inventory["Service"] = {
+    ask: Effect.fn("Inventory.ask")(function* (command, traceparent) {
+      return yield* tell(command, yield* stock.execute([command]), traceparent);
+    }),
+    reserveFirst: Effect.fn("Inventory.reserveFirst")(function* (request, traceparent) {
+      const [id = ""] = yield* MessageId.next(1);
+      const command = { ...request, orderId: OrderId.make(id) };
+      return yield* tell(command, yield* first([command]), traceparent);
+    }),
+  };
+  return inventory;
+});
 
 /** One adjustment a SKU under a constant id: repeated, it changes nothing. */
 export const seed = Effect.fn("InventoryService.seed")(function* (stock: ReadonlyArray<InitialStock>) {
@@ -58,77 +119,22 @@ export const seed = Effect.fn("InventoryService.seed")(function* (stock: Readonl
   yield* reservation.execute(stock.map(({ sku, quantity }) => ({ _tag: "Adjust", id: `seed:${sku}`, sku, delta: quantity })));
 });
 
-/** The answers to a batch of commands. */
-export const respond = Effect.fn("InventoryService.respond")(function* (
-  envelopes: ReadonlyArray<Message.Envelope>,
-): Effect.fn.Return<ReadonlyArray<ReadonlyArray<Message.Draft>>, StoreError, StockReservation> {
-  const stock = yield* StockReservation;
-  const asked = envelopes.map(StockAnswers.asked);
-  const known = asked.filter((each) => each !== null);
-  const said = yield* stock.execute(known.map(({ command }) => command));
-  const answers = new Map<StockAnswers.Asked, StockLedger.Answer>();
-  for (const [index, each] of known.entries()) {
-    const answer = said[index];
-    if (answer !== undefined) answers.set(each, answer);
-  }
-  yield* shutOut(answers);
-  yield* shipAnyway(answers);
-  return asked.map((each) => {
-    const answer = each === null ? undefined : answers.get(each);
-    return each === null || answer === undefined ? [] : StockAnswers.answer(each, answer);
-  });
-});
-
-/**
- * A rejected order stays rejected: the release leaves a tombstone. Otherwise a repeated or late reserve could be granted
- * after the coordinator was told that there is nothing, and nobody would give that hold back before its time is over.
- */
-const shutOut = Effect.fnUntraced(function* (answers: ReadonlyMap<StockAnswers.Asked, StockLedger.Answer>) {
-  const rejected = [...answers].flatMap(([each, said]) => (each._tag === "Reserve" && isRejected(said) ? [each.orderId] : []));
-  if (rejected.length === 0) return;
-  const stock = yield* StockReservation;
-  yield* stock.execute(rejected.map((orderId) => ({ _tag: "Release", orderId })));
-});
-
-const isRejected = (said: StockLedger.Answer): boolean =>
-  Result.isFailure(said) &&
-  (said.failure._tag === "OutOfStock" || said.failure._tag === "UnknownSku" || said.failure._tag === "HoldExpired");
-
-/** A ship whose commit the engine has lost (a fast engine may, the saga has its answer) commits again, then ships. */
-const shipAnyway = Effect.fnUntraced(function* (answers: Map<StockAnswers.Asked, StockLedger.Answer>) {
-  const stock = yield* StockReservation;
-  const lost = [...answers].flatMap(([each, said]) =>
-    each._tag === "Ship" && Result.isFailure(said) && said.failure._tag === "NotCommitted" ? [each] : [],
-  );
-  if (lost.length > 0) {
-    const commands = lost.flatMap(({ orderId }): ReadonlyArray<StockCommand> => [
-      { _tag: "Commit", orderId },
-      { _tag: "Ship", orderId },
-    ]);
-    const said = yield* stock.execute(commands);
-    for (const [index, each] of lost.entries()) {
-      const shipped = said[index * 2 + 1];
-      if (shipped !== undefined) answers.set(each, shipped);
-    }
-  }
-  for (const [each, said] of answers) {
-    if (each._tag !== "Ship" || Result.isSuccess(said)) continue;
-    yield* Metric.update(notShipped, 1);
-    yield* Effect.logError(`order ${each.orderId} is paid, but its goods cannot leave: ${said.failure._tag}; it is asked for again`);
-  }
-});
-
 /** Reads what it is asked. */
 export const consumer = (
   concurrency: Concurrency.Concurrency,
-): Layer.Layer<never, never, Inventory | StockReservation | Inbox | Outbox | DeadLetters | UnitOfWork | MessageBus> =>
-  MessageConsumer.layer({
-    group: NAME,
-    batchMax: concurrency.consumer.batchMax,
-    catalogue: M.catalogue,
-    types: [M.ReserveStock, M.CommitStock, M.ReleaseStock, M.ShipStock],
-    handle: (envelopes) => Effect.flatMap(Inventory, ({ handle }) => handle(envelopes)),
-  });
+): Layer.Layer<never, never, Inventory | StockReservation | Stores | DeadLetters | MessageBus> =>
+  Layer.unwrap(
+    Effect.as(
+      Inventory,
+      MessageConsumer.layer({
+        group: NAME,
+        batchMax: concurrency.consumer.batchMax,
+        catalogue,
+        types: [M.ReserveStock, M.CommitStock, M.ReleaseStock, M.ShipStock, M.OrderStatusChanged, M.PaymentAuthorized],
+        handle: StockResponder.handle(NAME),
+      }),
+    ),
+  );
 
 /** Publishes what it answered. */
 export const relay = (concurrency: Concurrency.Concurrency) =>

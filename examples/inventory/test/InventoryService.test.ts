@@ -2,6 +2,8 @@ import { Effect, Layer, Result } from "effect";
 import { describe, expect, it } from "vitest";
 import {
   CheckoutMessages as M,
+  MemoryDatabase,
+  MemoryStores,
   type Message,
   OrderId,
   Quantity,
@@ -12,7 +14,7 @@ import {
   StoreError,
 } from "@org/saga-core";
 import { Conversation, Invariants, Simulator } from "@org/saga-core/testing";
-import { InventoryService } from "@example/inventory";
+import { InventoryMessages, InventoryService } from "@example/inventory";
 
 const mug = Sku.make("mug");
 const stock: ReadonlyArray<InventoryService.InitialStock> = [
@@ -26,7 +28,7 @@ const hold = <A, E>(
   script: (talk: Conversation.Talk) => Effect.Effect<A, E, Conversation.Ports>,
   faults = Simulator.noFaults,
   seed = 1,
-): A => Conversation.hold({ service, catalogue: M.catalogue, faults, seed }, script);
+): A => Conversation.hold({ service, catalogue: InventoryMessages.catalogue, faults, seed }, script);
 
 const order = OrderId.make("order-1");
 const asked = (step: string) => ({ stepKey: `${order}:${step}:1`, saga: "checkout@1" });
@@ -197,7 +199,13 @@ describe("the inventory service", () => {
     };
     const { exit, elapsed } = Simulator.run(
       { seed: 1 },
-      Effect.scoped(Layer.build(Layer.provide(InventoryService.layer(stock), Layer.succeed(StockReservation, late)))),
+      Effect.scoped(
+        Effect.flatMap(MemoryDatabase.make, (database) =>
+          Layer.build(
+            InventoryService.layer(stock).pipe(Layer.provide([Layer.succeed(StockReservation, late), MemoryStores.layerOf(database)])),
+          ),
+        ),
+      ),
     );
     expect(exit._tag).toBe("Success");
     expect(commands.map((command) => (command._tag === "Adjust" ? command.id : ""))).toEqual(["seed:mug", "seed:sold-out"]);

@@ -103,7 +103,7 @@ const services = (
   const stock = Product.products.map(({ sku, initialStock }) => ({ sku, quantity: initialStock }));
   const inventory = Layer.fresh(
     InventoryService.roles(BACKGROUND, config.concurrency).pipe(
-      Layer.provideMerge(InventoryService.layer(stock)),
+      Layer.provideMerge(InventoryService.layer(stock, config.concurrency.mailbox)),
       Layer.provideMerge(PgStock.layer),
       Layer.provide(stores("inventory")),
       Layer.provide(bus),
@@ -126,7 +126,7 @@ const services = (
   const web = Layer.mergeAll(
     OrderHttp.routes.pipe(Layer.provide(order), Layer.provide(Catalogue.layer)),
     PaymentWebhook.routes(config.webhookSecrets).pipe(Layer.provide(checkout)),
-    InventoryHttp.routes.pipe(Layer.provide(inventory)),
+    InventoryHttp.endpoints.pipe(Layer.provide(inventory)),
     NotificationHttp.routes.pipe(Layer.provide(notification)),
     fulfillment,
   );
