@@ -8,7 +8,6 @@
 import { Effect } from "effect";
 import type * as Message from "../domain/Message.ts";
 import * as Mailbox from "../flow/Mailbox.ts";
-import { causeOf } from "../flow/Sending.ts";
 import * as StoredConsumer from "../flow/StoredConsumer.ts";
 import { Inbox } from "../ports/Inbox.ts";
 import { UnitOfWork } from "../ports/UnitOfWork.ts";
@@ -34,13 +33,13 @@ export interface Received<B> {
 /** What is done about a message. */
 export interface Handler<Sql> {
   readonly type: Message.AnyType;
-  readonly handle: (envelope: Message.Envelope, tx: Tx.Tx<Sql>) => Promise<void>;
+  readonly handle: (envelope: Message.Envelope, tx: Tx.ReplyTx<Sql>) => Promise<void>;
 }
 
 /** Handles messages of `type`. To throw rolls back what `tx` did, and has the message come again. */
 export const handler = <B, Sql>(
   type: Message.MessageType<B>,
-  handle: (message: Received<B>, tx: Tx.Tx<Sql>) => Promise<void>,
+  handle: (message: Received<B>, tx: Tx.ReplyTx<Sql>) => Promise<void>,
 ): Handler<Sql> => ({
   type,
   handle: async (envelope, tx) => {
@@ -70,10 +69,9 @@ export const make = Effect.fnUntraced(function* <Own, Sql>(
     const [verdict] = yield* inbox.admit(group, [envelope.id]);
     const handle = byType.get(envelope.type);
     if (verdict !== "First" || handle === undefined) return;
-    const cause = causeOf({ _tag: "Message", envelope });
     // What the handler throws is this message's fault: it fails alone.
     yield* Effect.catchTag(
-      Tx.within(session, database, cause, (tx) => handle(envelope, tx)),
+      Tx.within(session, database, envelope, (tx) => handle(envelope, tx)),
       "Thrown",
       ({ error }) => Effect.die(error),
     );

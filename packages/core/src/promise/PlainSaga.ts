@@ -33,6 +33,7 @@ export const outcome: <B>(type: Message.MessageType<B>, body: NoInfer<B>) => Out
 
 export interface SagaOptions<D, B = never> {
   readonly definition: Definition<D, never>;
+  /** A command that none of them performs goes through the outbox to whoever handles it: its replies are among `messages`. */
   readonly steps: ReadonlyArray<PlainStep>;
   /** A message that starts the instance of its key: once, however often it comes. */
   readonly startsOn?: { readonly message: Message.MessageType<B>; readonly data: (body: NoInfer<B>) => D };

@@ -2,7 +2,8 @@
 import { Effect } from "effect";
 import type * as Message from "../domain/Message.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
-import { type Cause, sendAll } from "../flow/Sending.ts";
+import * as Responder from "../flow/Responder.ts";
+import { type Cause, causedBy, sendAll } from "../flow/Sending.ts";
 import type { Outbox } from "../ports/Outbox.ts";
 import type { StoreError } from "../ports/StoreError.ts";
 import { Transaction } from "../ports/UnitOfWork.ts";
@@ -19,32 +20,41 @@ export interface Tx<Sql> {
   readonly send: <B>(type: Message.MessageType<B>, body: NoInfer<B>) => void;
 }
 
-/** Runs `run` in the open transaction, then writes what it sent. What it throws rolls back. */
+/** The transaction of a message that is being handled. */
+export interface ReplyTx<Sql> extends Tx<Sql> {
+  /** Sends the answer to the message: a saga's step hears it as its own. */
+  readonly reply: <B>(type: Message.MessageType<B>, body: NoInfer<B>) => void;
+}
+
+/** Runs `run` in the open transaction, then writes what it sent. What it throws rolls back. `handled`: the message that led here. */
 export const within = Effect.fnUntraced(function* <Sql, Own, A>(
   session: Session<Own>,
   database: Database<Sql, Own>,
-  cause: Cause | null,
-  run: (tx: Tx<Sql>) => Promise<A>,
+  handled: Message.Envelope | null,
+  run: (tx: ReplyTx<Sql>) => Promise<A>,
 ): Effect.fn.Return<A, StoreError | Thrown, Transaction | Outbox | Own> {
   const { now } = yield* Transaction;
   const sql = yield* database.sql;
   const drafts: Array<Message.Draft> = [];
   let isOpen = true;
-  const send = <B>(type: Message.MessageType<B>, body: NoInfer<B>): void => {
+  const add = (draft: Message.Draft): void => {
     if (!isOpen) throw new SagaError("Misuse", "the transaction has ended");
-    drafts.push(type.draft(body));
+    drafts.push(draft);
   };
+  const send = <B>(type: Message.MessageType<B>, body: NoInfer<B>): void => add(type.draft(body));
+  const reply = <B>(type: Message.MessageType<B>, body: NoInfer<B>): void =>
+    add(handled === null ? type.draft(body) : Responder.reply(type, body, handled));
   const close = Effect.sync(() => {
     isOpen = false;
   });
   const value = yield* Effect.ensuring(
-    session.user(() => run({ sql, now, send })),
+    session.user(() => run({ sql, now, send, reply })),
     close,
   );
   // Without a cause each message begins a conversation of its own.
-  const sent = drafts.map((draft) => ({ cause: cause ?? causeOf(draft), drafts: [draft] }));
+  const sent = drafts.map((draft) => ({ cause: handled === null ? begun(draft) : causedBy(handled), drafts: [draft] }));
   yield* sendAll(sent, now);
   return value;
 });
 
-const causeOf = ({ key }: Message.Draft): Cause => ({ correlationId: key, causationId: null, traceparent: null, tracestate: null });
+const begun = ({ key }: Message.Draft): Cause => ({ correlationId: key, causationId: null, traceparent: null, tracestate: null });

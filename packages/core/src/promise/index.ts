@@ -12,4 +12,4 @@ export { type Instance, outcome, type Outcome, type PlainSaga, type PlainStep, t
 export * as SagaClient from "./SagaClient.ts";
 export { SagaError, type SagaErrorCode } from "./SagaError.ts";
 export { command, event, type Parse, shape } from "./Shape.ts";
-export type { Tx } from "./Tx.ts";
+export type { ReplyTx, Tx } from "./Tx.ts";

@@ -189,6 +189,18 @@ describe("a saga behind promises", () => {
     expect(calls.toSorted()).toEqual(["t:hold:1", "u:hold:1"]);
   });
 
+  it("has steps elsewhere: their commands go by the outbox, their replies come by the bus", async () => {
+    const calls: Array<string> = [];
+    const client = await connect();
+    const here = stepsOf(calls).slice(0, 2);
+    const trips = await client.saga({ definition: Trip, steps: here, messages: [M.Approved, M.Paid, M.Declined] });
+    await client.on({ group: "payments", handlers: [handler(M.Pay, async ({ body }, tx) => tx.reply(M.Paid, body))] });
+    await trips.run("t", { id: "t" });
+    await client.transaction(async (tx) => tx.send(M.Approved, { id: "t" }));
+    await vi.waitFor(async () => expect((await trips.find("t"))?.status).toBe("completed"), WAIT);
+    expect(calls).toEqual(["t:hold:1"]);
+  });
+
   it("is started once, however often it is asked", async () => {
     const calls: Array<string> = [];
     const { trips } = await started(calls);
