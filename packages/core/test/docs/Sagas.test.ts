@@ -1,7 +1,7 @@
 /** The code of docs/guides/sagas.md compiles, and does what it says. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { type Message, SagaDecider } from "@org/saga-core";
+import { type Message, Saga, SagaDecider } from "@org/saga-core";
 import { M, Shop } from "./sagas.ts";
 
 const read = (path: string): string => readFileSync(new URL(path, import.meta.url), "utf8");
@@ -60,6 +60,10 @@ describe("the guide of sagas", () => {
     const turned = new Run().paid().tell(M.CannotPack, ref, "pack");
     expect(turned.asked).toEqual([["shop.refund.v1", { order: "o", amount: 1_500 }]]);
     expect(turned.tell(M.Refunded, ref, "pay").asked).toEqual([["shop.release.v1", { order: "o", lines: [line] }]]);
+  });
+
+  it("shows a saga that ends well whatever happens", () => {
+    expect(new Set(Saga.check(Shop).ends.map(({ status }) => status))).toEqual(new Set(["completed", "compensated", "compensationFailed"]));
   });
 
   it("shows a saga that tries another card before it undoes anything, and asks a person about large orders", () => {

@@ -29,6 +29,10 @@ export const of = ({ steps }: AbstractSaga): ReadonlyArray<Call> => {
   return calls;
 };
 
+/** By their steps' names. */
+export const bySteps = (calls: ReadonlyArray<Call>): ReadonlyMap<string, ReadonlyArray<Call>> =>
+  Map.groupBy(calls, ({ step }) => step.name);
+
 export const keyOf = ({ step, round }: Call): string => `${ID}:${step.name}:${round}`;
 
 /** Bits of a character: the effect below, a bit for each kind of message above. */
@@ -43,11 +47,14 @@ export const none = (calls: ReadonlyArray<Call>): Calls => "\0".repeat(calls.len
 
 export const effectOf = (calls: Calls, index: number): Effect => EFFECTS[calls.charCodeAt(index) & EFFECT_MASK] ?? "none";
 
-/** A step's effects, in any round, that stand. */
-export const standing = (calls: Calls, all: ReadonlyArray<Call>, step: string): number =>
-  all.filter((call) => call.step.name === step && isDone(effectOf(calls, call.index))).length;
+/** How many effects of a step, in its rounds, stand. */
+export const standing = (calls: Calls, step: ReadonlyArray<Call>): number => {
+  let count = 0;
+  for (const { index } of step) if (isDone(effectOf(calls, index))) count += 1;
+  return count;
+};
 
-export const isDone = (effect: Effect): boolean => effect === "done" || effect === "twice";
+const isDone = (effect: Effect): boolean => effect === "done" || effect === "twice";
 
 /** The messages about a call that are on their way. */
 export const inFlight = (calls: Calls, index: number): ReadonlyArray<Kind> => {

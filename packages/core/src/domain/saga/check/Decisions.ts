@@ -8,7 +8,7 @@ import { ATTEMPTS_MAX, DEADLINE_TICKS, TICK_MS, TRANSIENT } from "./AbstractSaga
 import * as Calls from "./Calls.ts";
 import * as Laws from "./Laws.ts";
 import type { Model } from "./Model.ts";
-import type { Kind } from "./Participant.ts";
+import { type Kind, KINDS } from "./Participant.ts";
 import * as Position from "./Position.ts";
 
 /** What a saga decides upon. `due`: a step's name, or its own time. */
@@ -44,22 +44,20 @@ export interface Decisions {
   readonly due: (at: Position.Position) => ReadonlyArray<Decision>;
   /** The timer fires, and nothing is due yet. */
   readonly early: (at: Position.Position) => ReadonlyArray<Decision>;
-  readonly start: (at: Position.Position) => ReadonlyArray<Decision>;
 }
 
 export const make = (model: Model): Decisions => {
   const intern = Position.table(model.saga);
-  const byCause = new Map<string, ReadonlyArray<Decision>>();
+  /** By position, and by what it is about. */
+  const known: Array<Array<ReadonlyArray<Decision> | undefined>> = [];
   const on = (at: Position.Position, cause: Cause): ReadonlyArray<Decision> => {
     return model.choices
       .each(() => decide(model, at, cause))
       .map(({ value, answers }) => ({ ...value, answers, next: intern(value.next) }));
   };
-  const remembered = (at: Position.Position, name: string, causes: () => ReadonlyArray<Cause>): ReadonlyArray<Decision> => {
-    const key = `${at.id} ${name}`;
-    const known = byCause.get(key) ?? causes().flatMap((cause) => on(at, cause).filter((decision) => changes(at, decision)));
-    byCause.set(key, known);
-    return known;
+  const remembered = (at: Position.Position, about: number, causes: () => ReadonlyArray<Cause>): ReadonlyArray<Decision> => {
+    const here = (known[at.id] ??= []);
+    return (here[about] ??= causes().flatMap((cause) => on(at, cause).filter((decision) => changes(at, decision))));
   };
   const unasked: ReadonlyArray<Cause> = [
     { _tag: "Start" },
@@ -70,11 +68,11 @@ export const make = (model: Model): Decisions => {
   ];
   return {
     none: intern(null),
-    answered: (at, call, kind) => remembered(at, `${call.index} ${kind}`, () => [{ _tag: "Answer", call, kind }]),
-    unasked: (at) => remembered(at, "unasked", () => unasked),
-    due: (at) => remembered(at, "due", () => duesOf(model, at)),
-    early: (at) => remembered(at, "early", () => [{ _tag: "Timer", due: NOTHING, isLast: false }]),
-    start: (at) => remembered(at, "start", () => [{ _tag: "Start" }]),
+    unasked: (at) => remembered(at, 0, () => unasked),
+    due: (at) => remembered(at, 1, () => duesOf(model, at)),
+    early: (at) => remembered(at, 2, () => [{ _tag: "Timer", due: NOTHING, isLast: false }]),
+    answered: (at, call, kind) =>
+      remembered(at, 3 + call.index * KINDS.length + KINDS.indexOf(kind), () => [{ _tag: "Answer", call, kind }]),
   };
 };
 

@@ -91,9 +91,11 @@ const movesTo = (found: Found): ReadonlyArray<World.Move> => {
   return moves.toReversed();
 };
 
-const noteEnd = ({ saga, calls: all }: Model, { position: { instance }, calls }: World.World, ends: Map<string, End>): void => {
+const noteEnd = ({ saga, rounds }: Model, { position: { instance }, calls }: World.World, ends: Map<string, End>): void => {
   if (instance === null || instance.status === "running" || instance.status === "compensating") return;
-  const standing = saga.steps.filter((step) => step._tag === "Remote" && step.undo !== null && Calls.standing(calls, all, step.name) > 0);
+  const standing = saga.steps.filter(
+    (step) => step._tag === "Remote" && step.undo !== null && Calls.standing(calls, rounds.get(step.name) ?? []) > 0,
+  );
   const end: End = { status: instance.status, standing: standing.map(({ name }) => name) };
   ends.set(`${end.status} ${end.standing.join(" ")}`, end);
 };

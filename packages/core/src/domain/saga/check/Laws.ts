@@ -61,18 +61,13 @@ export const ofDecision = (
 };
 
 /** Of asking for the undo of `step`, by what stands in the world. */
-export const ofUndo = (
-  { saga, calls: all }: Model,
-  { instance }: Position.Position,
-  calls: Calls.Calls,
-  step: AbstractStep,
-): Broken | null => {
+export const ofUndo = ({ saga, rounds }: Model, { instance }: Position.Position, calls: Calls.Calls, step: AbstractStep): Broken | null => {
   if (step.kind === "pivot" && instance?.failure?.reason !== Position.AFTER) {
     return { law: "PivotUndone", problem: `the pivot "${step.name}" is to be undone, and no step after it has failed` };
   }
   for (const later of saga.steps) {
     if (later._tag !== "Remote" || later.undo === null || !comesAfter(saga, later, step.name)) continue;
-    if (Calls.standing(calls, all, later.name) === 0) continue;
+    if (Calls.standing(calls, rounds.get(later.name) ?? []) === 0) continue;
     return { law: "UndoneOutOfOrder", problem: `"${step.name}" is to be undone while "${later.name}", which came after it, is done` };
   }
   return null;
@@ -85,15 +80,16 @@ const comesAfter = (saga: AbstractSaga, later: AbstractStep, earlier: string): b
   });
 
 /** Of what stands in the world. */
-export const ofWorld = ({ saga, calls: all }: Model, { instance }: Position.Position, calls: Calls.Calls): Broken | null => {
-  for (const call of all) {
-    const { name } = call.step;
-    if (Calls.effectOf(calls, call.index) === "twice") return { law: "DoneTwice", problem: `"${name}" is done twice under one key` };
-    if (call.round > 1 && Calls.standing(calls, all, name) > 1) return { law: "DoneTwice", problem: `"${name}" is done in two rounds` };
+export const ofWorld = ({ saga, rounds }: Model, { instance }: Position.Position, calls: Calls.Calls): Broken | null => {
+  for (const [name, each] of rounds) {
+    if (each.some(({ index }) => Calls.effectOf(calls, index) === "twice")) {
+      return { law: "DoneTwice", problem: `"${name}" is done twice under one key` };
+    }
+    if (each.length > 1 && Calls.standing(calls, each) > 1) return { law: "DoneTwice", problem: `"${name}" is done in two rounds` };
   }
   if (instance === null || instance.status === "running" || instance.status === "compensating") return null;
   for (const step of saga.steps) {
-    const broken = atRest(step, instance, Calls.standing(calls, all, step.name) > 0);
+    const broken = atRest(step, instance, Calls.standing(calls, rounds.get(step.name) ?? []) > 0);
     if (broken !== null) return broken;
   }
   return null;
@@ -112,7 +108,11 @@ const atRest = (step: AbstractStep, instance: Instance<null>, stands: boolean): 
       ? { law: "LeftStanding", problem: `it is completed without "${name}", which is ${status} to the saga and done in the world` }
       : { law: "NotDone", problem: `it is completed, and "${name}" was not done` };
   }
-  if (step._tag !== "Remote" || step.undo === null || !stands) return null;
+  if (step._tag !== "Remote" || !stands) return null;
+  if (step.kind === "pivot" && instance.failure?.reason !== Position.AFTER) {
+    return { law: "LeftStanding", problem: `it is ${at}, and the pivot "${name}" is done` };
+  }
+  if (step.undo === null) return null;
   if (at === "compensationFailed" && (status === "undoRefused" || status === "done" || status === "sent")) return null;
   return { law: "LeftStanding", problem: `it is ${at}, and "${name}" is done and not undone` };
 };

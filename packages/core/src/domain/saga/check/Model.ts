@@ -22,6 +22,8 @@ export interface Model {
   readonly saga: AbstractSaga.AbstractSaga;
   readonly choices: Choices.Choices;
   readonly calls: ReadonlyArray<Calls.Call>;
+  /** The calls of each step. */
+  readonly rounds: ReadonlyMap<string, ReadonlyArray<Calls.Call>>;
   readonly decide: Decide;
   readonly participant: Participant.Participant;
   /** A crash leaves all of a decision or nothing: none. */
@@ -32,5 +34,5 @@ export const of = <D, C>(definition: Definition<D, C>, rounds: number): Model =>
   const choices = Choices.make();
   const saga = AbstractSaga.of(definition, choices, rounds);
   const calls = Calls.of(saga);
-  return { saga, choices, calls, decide: SagaDecider.transition, participant: Participant.receive, torn: [] };
+  return { saga, choices, calls, rounds: Calls.bySteps(calls), decide: SagaDecider.transition, participant: Participant.receive, torn: [] };
 };

@@ -4,7 +4,7 @@ import { Checkout, Saga } from "@org/saga-core";
 import * as Model from "../../../../src/domain/saga/check/Model.ts";
 import * as SagaCheck from "../../../../src/domain/saga/check/SagaCheck.ts";
 import * as M from "./Mistakes.ts";
-import { Ambiguous, Trip } from "./Trip.ts";
+import { Ambiguous, Gift, Trip } from "./Trip.ts";
 
 const bounds = { rounds: 2, states: 100_000 };
 
@@ -33,6 +33,8 @@ const mistakes: ReadonlyArray<readonly [what: string, model: Model.Model]> = [
   ["a command that comes again is done again", M.doneAgain(checkout())],
   ["undos go forwards", M.undoneForwards(checkout())],
   ["the pivot is given up while it is unknown", M.pivotGivenUp(trip())],
+  ["the pivot is given up, and not undone", M.pivotForgotten(trip())],
+  ["a pivot that nobody can undo is given up", M.pivotGivenUp(Model.of(Gift, bounds.rounds))],
   ["a join does not wait for all of its branches", M.joinDoesNotWait(trip())],
   ["a refused undo counts as done", M.refusalTakenForUndo("seat")(trip())],
   ["an undo has the key of another round", M.undoUnderFirstKey(trip())],

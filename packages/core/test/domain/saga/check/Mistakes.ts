@@ -121,6 +121,12 @@ export const pivotGivenUp: Mistake = misread(
   (_, input) => input._tag === "Timer",
 );
 
+/** It is given up, and nobody thinks that it may have happened. */
+export const pivotForgotten: Mistake = misread(
+  (step) => (step._tag === "Remote" && step.kind === "pivot" ? { ...step, kind: "compensatable", undo: null } : step),
+  (_, input) => input._tag === "Timer",
+);
+
 /** A join that goes on with the first of its branches. */
 export const joinDoesNotWait: Mistake = misread((step) => ({ ...step, after: step.after.slice(0, 1) }));
 

@@ -51,3 +51,8 @@ export const Trip = trip(event("seat-kept"));
 
 /** One message says both that the seat was dropped and that it was not. */
 export const Ambiguous = trip(Dropped);
+
+/** Nothing but a pivot that nobody can undo. */
+export const Gift = Saga.make("gift", { version: 1, data: Ref }).pipe(
+  Saga.pivot("give", { send: command("give"), with: self, done: event("given"), undo: { none: "what is given is given" } }),
+);
