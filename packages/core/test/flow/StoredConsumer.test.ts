@@ -125,6 +125,30 @@ describe("a stored consumer", () => {
     );
   });
 
+  it("offers a message of a version that it does not know again and again, never as a dead letter, while other keys go on", () => {
+    simulate(() =>
+      Effect.gen(function* () {
+        const foreign = new Batch.LeftAlone({ mailbox: "m", detail: "of version 2" });
+        let isKnown = false;
+        const { seen, handle } = recorder((id) => (id === "m-1" && !isKnown ? foreign : null));
+        const broker = yield* brokerWith([command(1, "m-1"), command(1, "m-2"), command(2, "m-3")]);
+        const attempts = 2 * InboxWorker.ATTEMPTS_MAX;
+        yield* consuming(
+          broker,
+          StoredConsumer.layer(options(handle)),
+          Effect.gen(function* () {
+            yield* Effect.sleep((attempts + 1) * InboxWorker.ELSEWHERE_MS);
+            expect(seen.filter((id) => id === "m-1").length).toBeGreaterThanOrEqual(attempts);
+            expect([seen.includes("m-2"), seen.includes("m-3")]).toEqual([false, true]);
+            isKnown = true;
+            yield* Effect.sleep(2 * InboxWorker.ELSEWHERE_MS);
+          }),
+        );
+        expect([seen.includes("m-2"), yield* letters, (yield* backlog).unprocessed]).toEqual([true, [], 0]);
+      }),
+    );
+  });
+
   it("tries a poisonous message again, later each time, with its key waiting; then it is dead and its followers go on", () => {
     simulate(() =>
       Effect.gen(function* () {
