@@ -12,6 +12,7 @@ import * as Flags from "./Flags.ts";
 import * as MigrateCommand from "./MigrateCommand.ts";
 import * as OrdersCommand from "./OrdersCommand.ts";
 import * as OutboxCommand from "./OutboxCommand.ts";
+import * as SagasCommand from "./SagasCommand.ts";
 import * as TimersCommand from "./TimersCommand.ts";
 import * as TopicsCommand from "./TopicsCommand.ts";
 
@@ -25,6 +26,7 @@ export const command = Command.make("saga").pipe(
     DiagramCommand.command,
     CheckCommand.command,
     OrdersCommand.command,
+    SagasCommand.command,
     OutboxCommand.command,
     DlqCommand.command,
     TimersCommand.command,

@@ -1,11 +1,11 @@
 /**
- * `saga orders show`: one order with its timeline, and how far its checkout is. Reads, and changes nothing. It does not show
+ * `saga orders show` and `saga orders diagram`: one order with its timeline, and how far its checkout is. Reads, and changes nothing. It does not show
  * the means of payment.
  */
-import { Checkout, type Order, OrderId, OrderStore, type SagaRecord, SagaRunner, SagaStore } from "@org/saga-core";
+import { Checkout, type Order, OrderId, OrderStore, SagaDiagram, type SagaRecord, SagaRunner, SagaStore } from "@org/saga-core";
 import { PgOrderStore, PgSagaStore } from "@org/saga-postgres";
-import { Effect, Layer, Option, Schema } from "effect";
-import { Argument, Command } from "effect/cli";
+import { Console, Effect, Layer, Option, Schema } from "effect";
+import { Argument, Command, Flag } from "effect/cli";
 import * as CliFailure from "./CliFailure.ts";
 import * as Databases from "./Databases.ts";
 import * as Flags from "./Flags.ts";
@@ -22,9 +22,22 @@ const show = Command.make(
   (flags) => showOrder(flags),
 ).pipe(Command.withDescription("Show an order: lines, timeline, and the steps of its checkout. Exit code 3: an undo waits for a person"));
 
+const diagram = Command.make(
+  "diagram",
+  {
+    id: Argument.String("id").pipe(Argument.withDescription("The order's id"), Argument.withSchema(OrderId)),
+    schemas: Flags.schemas,
+    sequence: Flag.Boolean("sequence").pipe(
+      Flag.withDescription("Who was asked what, instead of the steps and their undos"),
+      Flag.withDefault(false),
+    ),
+  },
+  (flags) => drawOrder(flags),
+).pipe(Command.withDescription("Print the checkout of an order as a Mermaid diagram: what is done, under way, undone, stuck"));
+
 export const command = Command.make("orders").pipe(
   Command.withDescription("Look at orders, cancel them, resume their undoing"),
-  Command.withSubcommands([show, OperateCommand.cancel, OperateCommand.resume]),
+  Command.withSubcommands([show, diagram, OperateCommand.cancel, OperateCommand.resume]),
 );
 
 interface Found {
@@ -50,6 +63,24 @@ const showOrder = Effect.fn("Orders.show")(function* ({
   if (found.record?.status === "compensationFailed") {
     return yield* CliFailure.findings(`order ${id}: an undo was refused for good, and waits for a person`);
   }
+});
+
+const drawOrder = Effect.fn("Orders.diagram")(function* (flags: {
+  readonly id: OrderId;
+  readonly schemas: ReadonlyArray<string>;
+  readonly sequence: boolean;
+}) {
+  const { id, sequence } = flags;
+  const chosen = yield* Databases.chosen(flags.schemas);
+  const found = yield* firstOf(chosen, id);
+  if (found === null) return yield* CliFailure.failed(`no order ${id} in ${chosen.map(Databases.where).join(", ")}`);
+  const definition = Checkout.make();
+  const { record } = found;
+  const instance = record === null ? null : Option.getOrNull(decodeInstance(record.state));
+  if (record !== null && (instance === null || record.version !== definition.version)) {
+    return yield* CliFailure.failed(`the checkout of order ${id} is of version ${record.version}, which this program cannot draw`);
+  }
+  yield* Console.log((sequence ? SagaDiagram.sequence(definition, instance) : SagaDiagram.states(definition, instance)).trimEnd());
 });
 
 const firstOf = Effect.fnUntraced(function* (schemas: ReadonlyArray<string>, id: OrderId) {

@@ -9,6 +9,7 @@ import {
   OrderStore,
   Outbox,
   SagaRunner,
+  SagaStart,
   SagaStore,
   UnitOfWork,
 } from "@org/saga-core";
@@ -121,6 +122,15 @@ describe("saga orders show", () => {
     expect([code, JSON.parse(stdout)]).toEqual([0, expect.objectContaining({ schema: "order" })]);
   });
 
+  test("draws the checkout with what became of its steps, and refuses what it cannot read", async () => {
+    const states = await look("orders", "diagram", ID, "--schema", "order");
+    expect([states.code, states.stderr]).toEqual([0, ""]);
+    expect(states.stdout).toContain("class do_start_checkout done\n  class do_check_balance running");
+    const sequence = await look("orders", "diagram", ID, "--schema", "order", "--sequence");
+    expect(sequence.stdout).toContain("Note over at_payment_commands: check-balance: no answer yet");
+    expect((await look("orders", "diagram", "o-2", "--schema", "order")).code).toBe(1);
+  });
+
   test("ends with 1 for an order that is not there", async () => {
     expect(await look("orders", "show", "o-2", "--schema", "order", "--schema", "checkout")).toEqual({
       code: 1,
@@ -149,6 +159,19 @@ describe("saga orders show", () => {
     const { code, stdout } = await look("orders", "show", ID, "--schema", "order");
     expect(code).toBe(0);
     expect(stdout).toContain("checkout v1: running\nits steps are of a version that this one cannot read");
+    expect((await look("orders", "diagram", ID, "--schema", "order")).stderr).toContain("of version 1, which this program cannot draw");
+  });
+});
+
+describe("saga sagas versions", () => {
+  test("lists the versions that have run, and their live instances, those of unknown shape too", async () => {
+    const before = JSON.parse((await look("sagas", "versions", "--schema", "order", "--json")).stdout);
+    expect(before).toEqual([{ schema: "order", saga: "checkout", version: 1, fingerprint: null, live: 1 }]);
+    await inSchema("order", SagaStart.check(definition));
+    const { code, stdout } = await look("sagas", "versions", "checkout", "--schema", "order");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/order +checkout +1 +[0-9a-f]{16} +1/);
+    expect((await look("sagas", "versions", "trip", "--schema", "order")).stdout).toBe("SCHEMA  SAGA  VERSION  FINGERPRINT  LIVE");
   });
 });
 
