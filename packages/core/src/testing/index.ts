@@ -7,6 +7,7 @@ export * as Contract from "./Contract.ts";
 export * as InboxContract from "./contracts/InboxContract.ts";
 export * as OutboxContract from "./contracts/OutboxContract.ts";
 export * as UnitOfWorkContract from "./contracts/UnitOfWorkContract.ts";
+export * as HotSku from "./contracts/HotSku.ts";
 export * as StockBooksContract from "./contracts/StockBooksContract.ts";
 export * as StockContention from "./contracts/StockContention.ts";
 export * as StockLogContract from "./contracts/StockLogContract.ts";

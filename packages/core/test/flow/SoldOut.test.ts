@@ -3,6 +3,7 @@ import { TestClock } from "effect/testing";
 import { describe, expect, test } from "vitest";
 import { SoldOut, type StockCommand, StoreError } from "../../src/index.ts";
 import * as MemoryStock from "../../src/memory/MemoryStock.ts";
+import * as HotSku from "../../src/testing/contracts/HotSku.ts";
 import * as StockContention from "../../src/testing/contracts/StockContention.ts";
 import * as StockReservationContract from "../../src/testing/contracts/StockReservationContract.ts";
 import { alive, word } from "../../src/testing/contracts/StockShop.ts";
@@ -25,6 +26,17 @@ describe("MemoryStock behind SoldOut in two processes: two", () => {
         const engine = yield* memory;
         const [left, right] = [yield* connect(engine), yield* connect(engine)];
         yield* Effect.provideService(run, StockContention.Rivals, [left.stock, right.stock]);
+      }).pipe(onTestClock),
+    );
+  }
+});
+
+describe("MemoryStock behind SoldOut, in two processes,", () => {
+  for (const { name, run } of HotSku.cases) {
+    test(name, () =>
+      Effect.gen(function* () {
+        const engine = yield* memory;
+        yield* Effect.provideService(run, StockContention.Rivals, [engine, engine]);
       }).pipe(onTestClock),
     );
   }
