@@ -6,8 +6,8 @@
  *
  * Both are migrated when the client connects, and closed with it.
  */
-import type { Transaction } from "@org/saga-core";
-import type { Database } from "@org/saga-core/promise";
+import { StoreError, type Transaction } from "@org/saga-core";
+import { type Database, SagaError } from "@org/saga-core/promise";
 import { Effect, Layer } from "effect";
 import * as PgClient from "./PgClient.ts";
 import type { PgNative, PgValue } from "./PgDriver.ts";
@@ -15,7 +15,7 @@ import * as PgliteInstance from "./PgliteInstance.ts";
 import type * as PgMigrations from "./PgMigrations.ts";
 import * as PgStores from "./PgStores.ts";
 
-/** Statements in the open transaction. One that fails dooms it, also when its failure is caught. Await each of them. */
+/** Statements in the open transaction. One that fails (`SagaError`) dooms it, also when its failure is caught. Await each of them. */
 export interface Sql {
   /** `Row` is what the statement's columns are. */
   readonly query: <Row extends object>(text: string, values?: ReadonlyArray<PgValue>) => Promise<ReadonlyArray<Row>>;
@@ -38,9 +38,13 @@ const sql: PgDatabase["sql"] = Effect.gen(function* () {
   return {
     native,
     query: <Row extends object>(text: string, values: ReadonlyArray<PgValue> = []) =>
-      run(Effect.map(client.within<Row>("Sql.query", text, values), ({ rows }) => rows)),
+      run(client.within<Row>("Sql.query", text, values)).then(({ rows }) => rows, refused),
   };
 });
+
+const refused = (failure: unknown): never => {
+  throw failure instanceof StoreError ? new SagaError(failure.reason, failure.message) : failure;
+};
 
 /** A schema of a PostgreSQL server. Waits for the server. */
 export const server = (options: PgStores.PgStoresOptions): PgDatabase => ({ layer: PgStores.layer(options), sql });

@@ -10,8 +10,10 @@ import type * as Message from "../domain/Message.ts";
 import * as Mailbox from "../flow/Mailbox.ts";
 import * as StoredConsumer from "../flow/StoredConsumer.ts";
 import { Inbox } from "../ports/Inbox.ts";
+import { StoreError } from "../ports/StoreError.ts";
 import { UnitOfWork } from "../ports/UnitOfWork.ts";
 import type { Database } from "./Database.ts";
+import { SagaError } from "./SagaError.ts";
 import type { Session } from "./Session.ts";
 import * as Tx from "./Tx.ts";
 
@@ -69,11 +71,10 @@ export const make = Effect.fnUntraced(function* <Own, Sql>(
     const [verdict] = yield* inbox.admit(group, [envelope.id]);
     const handle = byType.get(envelope.type);
     if (verdict !== "First" || handle === undefined) return;
-    // What the handler throws is this message's fault: it fails alone.
     yield* Effect.catchTag(
       Tx.within(session, database, envelope, (tx) => handle(envelope, tx)),
       "Thrown",
-      ({ error }) => Effect.die(error),
+      ({ error }) => (error instanceof SagaError && error.isRetryable ? outage(group, error) : Effect.die(error)),
     );
   });
   const mailbox = yield* session.inner(
@@ -100,3 +101,7 @@ export const make = Effect.fnUntraced(function* <Own, Sql>(
     }),
   );
 });
+
+/** What may succeed later is not the message's fault: it counts as no attempt. */
+const outage = (group: string, { message }: SagaError) =>
+  Effect.fail(new StoreError({ reason: "Unavailable", operation: `${group}.handle`, message }));
