@@ -26,7 +26,7 @@ export type PgNative =
 
 /** An open transaction. */
 export interface PgSession {
-  /** Milliseconds: the server's clock at BEGIN. */
+  /** Milliseconds: the server's clock at BEGIN. 0 until it is answered. */
   readonly now: number;
   readonly native: PgNative;
   readonly query: <Row extends object>(text: string, values: ReadonlyArray<PgValue>) => Promise<PgResult<Row>>;
@@ -47,8 +47,12 @@ export interface PgDriver {
    * for this process, and they never wait for each other's locks. The connection is kept while there is a next one.
    */
   readonly queryInLine: <Row extends object>(text: string, values: ReadonlyArray<PgValue>) => Promise<PgResult<Row>>;
-  /** Begins a transaction with a statement whose row is a `BeginRow`, in one round trip. The statement has no values. */
-  readonly begin: (first: string) => Promise<PgSession>;
+  /**
+   * Begins a transaction with a statement whose row is a `BeginRow`, in one round trip. The statement has no values.
+   * `sent`: gives the session as soon as there is a connection, so that what follows at once travels with BEGIN; if that fails,
+   * every statement does. Those that run before its answer must not write.
+   */
+  readonly begin: (first: string, until?: "begun" | "sent") => Promise<PgSession>;
   /** How long the server is asked about a COMMIT whose answer was lost. */
   readonly settleTimeout: Duration.Duration;
   /** Shards that a drain of this process owns; used where the driver has no connection of its own for each drain. */

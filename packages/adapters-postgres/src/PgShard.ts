@@ -96,7 +96,8 @@ const byTransaction = <A, E, R>(
 ): Effect.Effect<A, E | StoreError, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
-      const session = yield* PgUnitOfWork.begin(client.driver, operation, restore);
+      // The lock, and what is read beside it, travel with BEGIN.
+      const session = yield* PgUnitOfWork.begin(client.driver, operation, restore, undefined, "sent");
       const transaction = new PgTransaction.PgTransaction(client.driver, session);
       const run: Run = (text, values) => attempt(operation, () => session.query(text, values));
       const within: Within = (part) => Effect.provideService(part, Transaction, transaction);

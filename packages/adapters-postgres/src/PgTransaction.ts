@@ -7,7 +7,6 @@ import { Effect, Option } from "effect";
 import type { PgDriver, PgSession } from "./PgDriver.ts";
 
 export class PgTransaction {
-  readonly now: Timestamp;
   readonly driver: PgDriver;
   readonly session: PgSession;
   /** No longer usable. */
@@ -20,7 +19,10 @@ export class PgTransaction {
   constructor(driver: PgDriver, session: PgSession) {
     this.driver = driver;
     this.session = session;
-    this.now = session.now;
+  }
+
+  get now(): Timestamp {
+    return this.session.now;
   }
 }
 

@@ -64,12 +64,13 @@ const transact = <A, E, R>(
     }),
   );
 
-/** An open transaction; `first` is its first statement. Waiting for a connection can be interrupted; one that comes later is given back. */
+/** An open transaction; `first` is its first statement, `until` as in `PgDriver`. Waiting for a connection can be interrupted; one that comes later is given back. */
 export const begin = (
   driver: PgDriver,
   operation: string,
   restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>,
   first: string = `select ${NOW}`,
+  until: "begun" | "sent" = "begun",
 ): Effect.Effect<PgSession, StoreError> =>
   Effect.suspend(() => {
     let opened: PgSession | null = null;
@@ -80,7 +81,7 @@ export const begin = (
       return session === null ? Effect.void : Effect.promise(() => session.rollback());
     });
     const connecting = Effect.callback<PgSession, StoreError>((resume) => {
-      driver.begin(first).then(
+      driver.begin(first, until).then(
         (session) => {
           opened = session;
           if (isAbandoned) return session.rollback();

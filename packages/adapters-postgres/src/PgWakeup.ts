@@ -69,6 +69,7 @@ const announcerOf = (driver: PgDriver, channel: string) => {
   let isWanted = false;
   let isClosed = false;
   let timer: NodeJS.Timeout | undefined;
+  let immediate: NodeJS.Immediate | undefined;
   const announce = (): void => {
     isWanted = true;
     if (isBusy || isClosed) return;
@@ -82,12 +83,15 @@ const announcerOf = (driver: PgDriver, channel: string) => {
       }, NOTIFY_EVERY_MS);
       timer.unref();
     };
-    // A server that cannot be told now is not asked again: the poll is there for that.
-    driver.notify(channel).then(rest, () => rest(true));
+    // Whoever waits in this process goes first. A server that cannot be told now is not asked again: the poll is there for that.
+    immediate = setImmediate(() => {
+      driver.notify(channel).then(rest, () => rest(true));
+    });
   };
   const close = (): void => {
     isClosed = true;
     clearTimeout(timer);
+    clearImmediate(immediate);
   };
   return { announce, close };
 };

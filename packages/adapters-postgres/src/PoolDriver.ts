@@ -51,9 +51,9 @@ export const make = (config: PgConfig): PoolDriver => {
       return onceOn(client, () => run(client, text, values));
     },
     queryInLine: lineOf(pool),
-    begin: async (first) => {
+    begin: async (first, until = "begun") => {
       const client = await pool.connect();
-      return begin(client, first);
+      return begin(client, first, until);
     },
     notify: async (channel) => {
       if (pool.waitingCount > 0 || (pool.idleCount === 0 && pool.totalCount >= config.poolSize)) return false;
@@ -182,15 +182,21 @@ const lineOf = (pool: pg.Pool): PgDriver["queryInLine"] => {
   };
 };
 
-const begin = async (client: pg.PoolClient, first: string): Promise<PgSession> => {
+const begin = async (client: pg.PoolClient, first: string, until: "begun" | "sent"): Promise<PgSession> => {
   let facts: BeginRow | undefined;
-  try {
-    // One round trip: two statements in one simple query, which node-postgres answers with a list.
-    facts = factsOf(await client.query(`begin; ${first}`));
+  gather(client);
+  // One round trip: two statements in one simple query, which node-postgres answers with a list.
+  const begun = client.query(`begin; ${first}`).then((results) => {
+    facts = factsOf(results);
     if (facts === undefined) throw new Error("BEGIN has no answer");
-  } catch (cause) {
-    client.release(true);
-    throw cause;
+  });
+  // Whoever did not wait for it hears of it by the next statement.
+  if (until === "sent") begun.catch(() => undefined);
+  else {
+    await begun.catch((cause: unknown) => {
+      client.release(true);
+      throw cause;
+    });
   }
   let isEnded = false;
   let isReleased = false;
@@ -200,13 +206,18 @@ const begin = async (client: pg.PoolClient, first: string): Promise<PgSession> =
     isReleased = true;
   };
   return {
-    now: facts.now,
+    get now() {
+      return facts?.now ?? 0;
+    },
     native: { _tag: "Pool", client: guarded(client, () => isEnded) },
-    query: (text, values) =>
-      run<never>(client, text, values).catch((cause: unknown) => {
+    query: async (text, values) => {
+      const answer = run<never>(client, text, values).catch((cause: unknown) => {
         isElsewhere ||= cause instanceof pg.DatabaseError && cause.code === READ_ONLY;
         throw cause;
-      }),
+      });
+      if (facts === undefined) await Promise.all([begun, answer]);
+      return answer;
+    },
     script: async (text) => {
       const script: PatientQuery = { text, query_timeout: SCRIPT_TIMEOUT_MS };
       await client.query(script);
