@@ -1,8 +1,15 @@
 /** The checkout service as a whole, as its settings want it, on whatever stores, bus and payment provider it is given. */
 import { Effect, Layer } from "effect";
 import type { HttpServer, HttpServerError } from "effect/http";
-import { type Connections, HttpService, type Operations, type PaymentProvider, type ServiceConfig } from "@example/contracts";
-import { type CommandHandler, type DeadLetters, type DocumentStore, type MessageBus, Outbox } from "@org/saga-core";
+import {
+  CheckoutTopology,
+  type Connections,
+  HttpService,
+  type Operations,
+  type PaymentProvider,
+  type ServiceConfig,
+} from "@example/contracts";
+import { type CommandHandler, type DeadLetters, type DocumentStore, type MessageBus, Outbox, type SagaStore } from "@org/saga-core";
 import * as CheckoutService from "./CheckoutService.ts";
 import type * as CheckoutSettings from "./CheckoutSettings.ts";
 import * as PaymentWebhook from "./PaymentWebhook.ts";
@@ -13,7 +20,7 @@ export const SCHEMA = "checkout";
 /** What of it holds connections: batches of its mailbox, balance checks; the timers and the retention. */
 export const SHAPE: Connections.Shape = { mailbox: true, responds: true, stockBatches: 0, loops: 2 };
 
-export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles" | "concurrency" | "payment" | "webhookSecrets">;
+export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles" | "concurrency" | "webhookSecrets"> & CheckoutTopology.Settings;
 
 /** Between the longest call and the moment it counts as lost, in milliseconds: a commit or two. */
 const LEASE_MARGIN_MS = 3_000;
@@ -33,11 +40,12 @@ const web = (settings: Settings) =>
     }),
   );
 
-export type Ports = CommandHandler.Ports | DocumentStore | DeadLetters | MessageBus | PaymentProvider;
+export type Ports = CommandHandler.Ports | DocumentStore | SagaStore | DeadLetters | MessageBus | PaymentProvider;
 
 export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
-  Layer.merge(
+  Layer.mergeAll(
     web(settings),
+    CheckoutTopology.reactions("payment", settings),
     CheckoutService.roles(
       [...settings.roles].filter((role) => role !== "web"),
       settings.concurrency,

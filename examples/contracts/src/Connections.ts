@@ -29,7 +29,7 @@ export interface Holder {
 /** Reads of people and the readiness check: short, so more of them wait for each other. */
 const READS = 2;
 
-export type Settings = Pick<ServiceConfig, "roles" | "concurrency">;
+export type Settings = Pick<ServiceConfig, "roles" | "concurrency" | "topology">;
 
 /** What can hold connections at once in a process with these roles. */
 export const holders = ({ roles, concurrency }: Settings, shape: Shape): ReadonlyArray<Holder> => {
@@ -48,10 +48,25 @@ export const holders = ({ roles, concurrency }: Settings, shape: Shape): Readonl
 
 /** The size of the service's pool; refuses one that is too small, and shows the sum. */
 export const poolSize = (settings: Settings, service: ServiceName, shape: Shape): Effect.Effect<number, ServiceConfigError> => {
-  const all = holders(settings, shape);
+  const all = [...holders(settings, shape), ...reacting(settings, service)];
   const needed = all.reduce((sum, { connections }) => sum + connections, 0);
   const given = settings.concurrency.poolSize ?? needed;
   return given >= needed ? Effect.succeed(given) : Effect.fail(tooSmall(given, needed, service, all, settings.roles));
+};
+
+/** Services that react to each other where nobody coordinates; the order service does so with its own mailbox. */
+const REACTING: ReadonlySet<ServiceName> = new Set(["checkout", "inventory", "fulfillment"]);
+
+const reacting = ({ topology, roles, concurrency }: Settings, service: ServiceName): ReadonlyArray<Holder> => {
+  const reacts = topology === "choreographed" && REACTING.has(service);
+  return [
+    ...when(
+      reacts && (roles.has("consumer") || roles.has("worker")),
+      "batches of reactions (MAILBOX_IN_FLIGHT)",
+      concurrency.mailbox.inFlightMax,
+    ),
+    ...when(reacts && roles.has("worker"), "timers of reactions", 1),
+  ];
 };
 
 const VARIABLE: VariableName = "SAGA_PG_POOL_SIZE";

@@ -44,6 +44,9 @@ const roleOf: Readonly<Record<string, Role>> = {
 /** Which engine holds the stock. */
 export type StockEngine = "redis" | "postgres" | "hybrid";
 
+/** Who sees a checkout through: the order service, or each service by its own reactions. */
+export type Topology = "orchestrated" | "choreographed";
+
 /** How messages are taken: admitted in the handler's transaction, or stored first and handled by workers. */
 export type InboxMode = "transaction" | "store";
 
@@ -56,6 +59,7 @@ export interface ServiceConfig {
   readonly redisPrefix: string;
   readonly kafkaSessionMillis: number;
   readonly stockEngine: StockEngine;
+  readonly topology: Topology;
   readonly http: { readonly host: string; readonly ports: Readonly<Record<ServiceName, number>> };
   readonly roles: ReadonlySet<Role>;
   readonly concurrency: Concurrency.Concurrency;
@@ -105,6 +109,7 @@ export const parse = (environment: Environment): Result.Result<ServiceConfig, Se
       redisPrefix: yield* pattern(environment, "SAGA_REDIS_PREFIX", /^[A-Za-z0-9.:_-]{0,64}$/, "letters, digits and . : _ -, at most 64"),
       kafkaSessionMillis: yield* number("SAGA_KAFKA_SESSION_MS", 1_000, DAY_MS),
       stockEngine: yield* stockEngine(environment),
+      topology: yield* topologyIn(environment),
       http: {
         host: yield* pattern(environment, "HTTP_HOST", /^[A-Za-z0-9.:_-]+$/, "an address or a host name"),
         ports: {
@@ -192,6 +197,13 @@ const inboxMode = (environment: Environment): Result.Result<InboxMode, ServiceCo
   return value === "transaction" || value === "store"
     ? Result.succeed(value)
     : wrong("INBOX_MODE", `is ${JSON.stringify(value.slice(0, 40))}: set transaction or store`);
+};
+
+const topologyIn = (environment: Environment): Result.Result<Topology, ServiceConfigError> => {
+  const value = valueOf(environment, "SAGA_TOPOLOGY");
+  return value === "orchestrated" || value === "choreographed"
+    ? Result.succeed(value)
+    : wrong("SAGA_TOPOLOGY", `is ${JSON.stringify(value.slice(0, 40))}: set orchestrated or choreographed`);
 };
 
 const stockEngine = (environment: Environment): Result.Result<StockEngine, ServiceConfigError> => {

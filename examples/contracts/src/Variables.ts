@@ -22,6 +22,10 @@ export const variables = {
     purpose: "connections of one process to PostgreSQL, at most; empty: as many as its roles can hold at once, and less is refused",
   },
   STOCK_ENGINE: { fallback: "redis", purpose: "where the stock is held: redis (fast, needs Redis), postgres (durable) or hybrid (both)" },
+  SAGA_TOPOLOGY: {
+    fallback: "orchestrated",
+    purpose: "who sees a checkout through: orchestrated (the order service) or choreographed (each service reacts); all services the same",
+  },
   ROLES: { fallback: "web,relay,consumer,worker", purpose: "what a process does, of: web, relay, consumer, worker" },
   MAILBOX_CAPACITY: { fallback: "10000", purpose: "commands that may wait for a batch; above that, 503 with Retry-After" },
   MAILBOX_BATCH_MAX: { fallback: "256", purpose: "commands of one transaction, at most" },

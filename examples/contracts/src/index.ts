@@ -1,4 +1,5 @@
 /** What the services of the shop agree on: APIs, problems, webhooks, settings, and the ports to the outside. */
+export * as CheckoutTopology from "./CheckoutTopology.ts";
 export * as Concurrency from "./Concurrency.ts";
 export * as Connections from "./Connections.ts";
 export * as HttpPaymentProvider from "./HttpPaymentProvider.ts";

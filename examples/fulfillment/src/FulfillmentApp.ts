@@ -1,8 +1,8 @@
 /** The fulfillment service as a whole, as its settings want it, on whatever stores and bus it is given. */
 import { Effect, Layer } from "effect";
 import type { HttpServer, HttpServerError } from "effect/http";
-import { type Connections, HttpService, type Operations, type ServiceConfig } from "@example/contracts";
-import { type CommandHandler, type DeadLetters, type DocumentStore, type MessageBus, Outbox } from "@org/saga-core";
+import { CheckoutTopology, type Connections, HttpService, type Operations, type ServiceConfig } from "@example/contracts";
+import { type CommandHandler, type DeadLetters, type DocumentStore, type MessageBus, Outbox, type SagaStore } from "@org/saga-core";
 import * as FulfillmentService from "./FulfillmentService.ts";
 
 /** Its PostgreSQL schema. */
@@ -11,7 +11,7 @@ export const SCHEMA = "fulfillment";
 /** What of it holds connections: batches of its mailbox; the timers and the retention. */
 export const SHAPE: Connections.Shape = { mailbox: true, responds: false, stockBatches: 0, loops: 2 };
 
-export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles" | "concurrency">;
+export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles" | "concurrency"> & CheckoutTopology.Settings;
 
 const web = (settings: Settings) =>
   Layer.unwrap(
@@ -22,11 +22,12 @@ const web = (settings: Settings) =>
     }),
   );
 
-export type Ports = CommandHandler.Ports | DocumentStore | DeadLetters | MessageBus;
+export type Ports = CommandHandler.Ports | DocumentStore | SagaStore | DeadLetters | MessageBus;
 
 export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
-  Layer.merge(
+  Layer.mergeAll(
     web(settings),
+    CheckoutTopology.reactions("fulfillment", settings),
     FulfillmentService.roles(
       [...settings.roles].filter((role) => role !== "web"),
       settings.concurrency,

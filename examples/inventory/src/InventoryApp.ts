@@ -2,13 +2,14 @@
 import { Duration, Effect, Layer, Schedule } from "effect";
 import type { HttpServer, HttpServerError } from "effect/http";
 import { Catalogue } from "@example/catalog";
-import { type Connections, HttpService, type Operations, type ServiceConfig } from "@example/contracts";
+import { CheckoutTopology, type Connections, HttpService, type Operations, type ServiceConfig } from "@example/contracts";
 import {
   type DeadLetters,
   type IdempotencyKeys,
   type Inbox,
   type MessageBus,
   Outbox,
+  type SagaStore,
   StockReservation,
   type Timers,
   type UnitOfWork,
@@ -30,7 +31,7 @@ export const shape = (engine: ServiceConfig.StockEngine): Connections.Shape => (
   loops: 2,
 });
 
-export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles" | "concurrency">;
+export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles" | "concurrency"> & CheckoutTopology.Settings;
 
 const web = (settings: Settings) =>
   Layer.unwrap(
@@ -63,11 +64,22 @@ const stocked = (settings: Settings) =>
     ),
   );
 
-export type Ports = UnitOfWork | Inbox | Outbox | Timers | IdempotencyKeys | DeadLetters | MessageBus | StockReservation | Catalogue;
+export type Ports =
+  | UnitOfWork
+  | Inbox
+  | Outbox
+  | Timers
+  | SagaStore
+  | IdempotencyKeys
+  | DeadLetters
+  | MessageBus
+  | StockReservation
+  | Catalogue;
 
 export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
-  Layer.merge(
+  Layer.mergeAll(
     web(settings),
+    CheckoutTopology.reactions("inventory", settings),
     InventoryService.roles(
       [...settings.roles].filter((role) => role !== "web"),
       settings.concurrency,

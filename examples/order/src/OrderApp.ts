@@ -2,7 +2,7 @@
 import { Effect, Layer } from "effect";
 import type { HttpServer, HttpServerError } from "effect/http";
 import type { Catalogue } from "@example/catalog";
-import { type Connections, HttpService, type Operations, type ServiceConfig } from "@example/contracts";
+import { CheckoutTopology, type Connections, HttpService, type Operations, type ServiceConfig } from "@example/contracts";
 import { type CommandHandler, type DeadLetters, type MessageBus, type OrderStore, Outbox, type SagaStore } from "@org/saga-core";
 import * as OrderHttp from "./OrderHttp.ts";
 import * as OrderService from "./OrderService.ts";
@@ -13,18 +13,7 @@ export const SCHEMA = "order";
 /** What of it holds connections: batches of its mailbox; the timers and the retention. */
 export const SHAPE: Connections.Shape = { mailbox: true, responds: false, stockBatches: 0, loops: 2 };
 
-export type Settings = Pick<
-  ServiceConfig.ServiceConfig,
-  "http" | "roles" | "concurrency" | "orderCancelWindowMillis" | "checkoutStepTimeoutMillis" | "holdTtlMillis" | "payment"
->;
-
-/** What the checkout is coordinated by. A payment may take as long as its two deadlines and then some. */
-export const sagaSettings = (settings: Settings): OrderService.Settings => ({
-  cancelWindowMillis: settings.orderCancelWindowMillis,
-  holdTtlMillis: settings.holdTtlMillis,
-  stepTimeoutMillis: settings.checkoutStepTimeoutMillis,
-  paymentTimeoutMillis: 2 * settings.payment.deadlineMillis + settings.checkoutStepTimeoutMillis,
-});
+export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles" | "concurrency"> & CheckoutTopology.Settings;
 
 const web = (settings: Settings) =>
   Layer.unwrap(
@@ -44,4 +33,4 @@ export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, Ht
       [...settings.roles].filter((role) => role !== "web"),
       settings.concurrency,
     ),
-  ).pipe(Layer.provide(OrderService.layer(sagaSettings(settings), settings.concurrency.mailbox)));
+  ).pipe(Layer.provide(OrderService.layer(CheckoutTopology.optionsOf(settings), settings.concurrency.mailbox, settings.topology)));

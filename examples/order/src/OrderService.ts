@@ -2,12 +2,12 @@
  * The order service: takes orders and coordinates their checkout. An order, its saga, the messages that follow and the
  * answer to the caller are one commit, shared with whoever else is waiting.
  */
-import { Concurrency } from "@example/contracts";
+import { CheckoutTopology, Concurrency } from "@example/contracts";
 import { Context, Effect, Layer } from "effect";
 import {
   Aggregate,
   Checkout,
-  CheckoutMessages,
+  ChoreographyRunner,
   CommandHandler,
   type DeadLetters,
   type IdempotencyKey,
@@ -21,6 +21,7 @@ import {
   OutboxMonitor,
   OutboxRelay,
   Retention,
+  Saga,
   SagaRunner,
   type SagaStore,
   type StoreError,
@@ -55,7 +56,10 @@ export class Orders extends Context.Service<
     /** As committed; null if there is none. */
     readonly find: (id: OrderId) => Effect.Effect<Order.Order | null, StoreError>;
     readonly mailbox: Mailbox.Mailbox<Input, Handled>;
-    readonly definition: Checkout.Definition;
+    /** Owner of its timers. */
+    readonly saga: string;
+    /** What it listens to. */
+    readonly listens: Pick<Saga.Orchestration<never, never>, "hears" | "catalogue">;
   }
 >()("@example/order/Orders") {}
 
@@ -65,6 +69,7 @@ type Stores = OrderStore | SagaStore;
 export const layer = (
   settings: Partial<Settings> = {},
   bounds: Partial<Concurrency.Concurrency["mailbox"]> = {},
+  topology: CheckoutTopology.Topology = "orchestrated",
 ): Layer.Layer<Orders, never, CommandHandler.Ports | Stores> =>
   Layer.effect(
     Orders,
@@ -73,16 +78,18 @@ export const layer = (
       const store = yield* OrderStore;
       const stores = yield* Effect.context<CommandHandler.Ports>();
       const aggregate = SagaRunner.make(definition);
+      const home = topology === "orchestrated" ? null : CheckoutTopology.choreographyOf(settings).home;
       const mailbox = yield* Mailbox.make<Input, Handled, CommandHandler.Ports | Stores>({
         name: definition.name,
         key: Aggregate.keyOf,
-        run: CommandHandler.runBatch(aggregate),
+        run: home === null ? CommandHandler.runBatch(aggregate) : CommandHandler.runBatch(ChoreographyRunner.make(home)),
         ...bounds,
       });
       const submit = (input: Input) => IdempotentRequest.settled(mailbox.submit(input));
       return {
         mailbox,
-        definition,
+        saga: definition.name,
+        listens: home ?? Saga.orchestrate(definition),
         place: (order, idempotency, traceparent = null) =>
           submit(
             Aggregate.request<SagaRunner.Command>(order.id, (now) => ({ ...order, _tag: "Place", now }), { idempotency, traceparent }),
@@ -98,11 +105,11 @@ export const layer = (
 /** Hears what the participants answer. */
 export const consumer = (concurrency: Concurrency.Concurrency): Layer.Layer<never, never, Orders | DeadLetters | UnitOfWork | MessageBus> =>
   Layer.unwrap(
-    Effect.map(Orders, ({ mailbox, definition }) =>
+    Effect.map(Orders, ({ mailbox, listens: { hears, catalogue } }) =>
       MessageConsumer.layer({
         group: GROUP,
-        catalogue: CheckoutMessages.catalogue,
-        types: definition.awaits,
+        catalogue,
+        types: hears,
         batchMax: concurrency.consumer.batchMax,
         handle: (envelopes) => mailbox.submitAll(envelopes.map((envelope) => ({ _tag: "Message", envelope }))),
       }),
@@ -114,9 +121,7 @@ export const relay = (concurrency: Concurrency.Concurrency) =>
   Layer.merge(OutboxRelay.layerWith(concurrency.relay), OutboxMonitor.layer("order"));
 
 const timers = (atMost: number): Layer.Layer<never, never, Orders | Timers> =>
-  Layer.unwrap(
-    Effect.map(Orders, ({ mailbox, definition }) => TimerPump.layer(definition.name, TimerPump.into(mailbox), TimerPump.LEASE_MS, atMost)),
-  );
+  Layer.unwrap(Effect.map(Orders, ({ mailbox, saga }) => TimerPump.layer(saga, TimerPump.into(mailbox), TimerPump.LEASE_MS, atMost)));
 
 /** Fires what is due, and forgets what is old. */
 export const worker = (concurrency: Concurrency.Concurrency) => Layer.merge(timers(concurrency.worker.timersMax), Retention.layer);

@@ -2,7 +2,7 @@ import { FetchHttpClient, HttpBody, HttpClient, HttpClientRequest, HttpServer } 
 import { Deferred, Effect, Fiber, Layer, References, Schedule } from "effect";
 import { describe, expect, it } from "vitest";
 import { Catalogue } from "@example/catalog";
-import { ServiceConfig } from "@example/contracts";
+import { CheckoutTopology, ServiceConfig } from "@example/contracts";
 import { OrderApp } from "@example/order";
 import { MemoryBus, MemoryDatabase, MemoryStores, OrderStore } from "@org/saga-core";
 
@@ -120,7 +120,7 @@ describe("the order service as a whole", () => {
   });
 
   it("gives a payment both of its deadlines before it asks again", () => {
-    const { paymentTimeoutMillis, stepTimeoutMillis, cancelWindowMillis, holdTtlMillis } = OrderApp.sagaSettings(config);
+    const { paymentTimeoutMillis, stepTimeoutMillis, cancelWindowMillis, holdTtlMillis } = CheckoutTopology.optionsOf(config);
     expect(paymentTimeoutMillis).toBeGreaterThan(2 * config.payment.deadlineMillis);
     expect([stepTimeoutMillis, cancelWindowMillis, holdTtlMillis]).toEqual([10_000, 500, 600_000]);
   });

@@ -6,7 +6,7 @@
  */
 import { Catalogue, Product } from "@example/catalog";
 import { CheckoutService, PaymentWebhook } from "@example/checkout";
-import { HttpPaymentProvider, HttpService, type ServiceConfig } from "@example/contracts";
+import { CheckoutTopology, HttpPaymentProvider, HttpService, type ServiceConfig } from "@example/contracts";
 import { FulfillmentService } from "@example/fulfillment";
 import { InventoryHttp, InventoryService } from "@example/inventory";
 import { NotificationHttp, NotificationService } from "@example/notification";
@@ -69,25 +69,18 @@ const services = (
 ) => {
   // The layers of stores and workers are values: without `fresh`, all services would share the first one's.
   const stores = (schema: string) => PgStores.layerPglite(instance, schema);
+  const { callTimeoutMillis, deadlineMillis } = config.payment;
+  const options = CheckoutTopology.optionsOf(config);
+  const all = { ...config, roles: new Set(BACKGROUND) };
   const order = Layer.fresh(
     OrderService.roles(BACKGROUND, config.concurrency).pipe(
-      Layer.provideMerge(
-        OrderService.layer(
-          {
-            cancelWindowMillis: config.orderCancelWindowMillis,
-            stepTimeoutMillis: config.checkoutStepTimeoutMillis,
-            holdTtlMillis: config.holdTtlMillis,
-          },
-          config.concurrency.mailbox,
-        ),
-      ),
+      Layer.provideMerge(OrderService.layer(options, config.concurrency.mailbox, config.topology)),
       Layer.provide(stores("order")),
       Layer.provide(bus),
     ),
   );
-  const { callTimeoutMillis, deadlineMillis } = config.payment;
   const checkout = Layer.fresh(
-    CheckoutService.roles(BACKGROUND, config.concurrency).pipe(
+    Layer.merge(CheckoutService.roles(BACKGROUND, config.concurrency), CheckoutTopology.reactions("payment", all)).pipe(
       Layer.provideMerge(
         CheckoutService.layer(
           { authorizeDeadlineMillis: deadlineMillis, captureDeadlineMillis: deadlineMillis },
@@ -102,7 +95,7 @@ const services = (
   );
   const stock = Product.products.map(({ sku, initialStock }) => ({ sku, quantity: initialStock }));
   const inventory = Layer.fresh(
-    InventoryService.roles(BACKGROUND, config.concurrency).pipe(
+    Layer.merge(InventoryService.roles(BACKGROUND, config.concurrency), CheckoutTopology.reactions("inventory", all)).pipe(
       Layer.provideMerge(InventoryService.layer(stock, config.concurrency.mailbox)),
       Layer.provideMerge(PgStock.layer),
       Layer.provide(stores("inventory")),
@@ -110,7 +103,7 @@ const services = (
     ),
   );
   const fulfillment = Layer.fresh(
-    FulfillmentService.roles(BACKGROUND, config.concurrency).pipe(
+    Layer.merge(FulfillmentService.roles(BACKGROUND, config.concurrency), CheckoutTopology.reactions("fulfillment", all)).pipe(
       Layer.provide(FulfillmentService.layer({}, config.concurrency.mailbox)),
       Layer.provide(stores("fulfillment")),
       Layer.provide(bus),

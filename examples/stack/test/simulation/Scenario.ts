@@ -1,5 +1,6 @@
 /** What happens in the simulated shop: orders of all kinds, some canceled, until everything rests; then the books are compared. */
 import { Clock, Duration, Effect, Logger, Random } from "effect";
+import type { CheckoutTopology } from "@example/contracts";
 import { CustomerId, Money, Order, OrderId, Quantity, Sku, StockLedger } from "@org/saga-core";
 import { Invariants, Simulator } from "@org/saga-core/testing";
 import * as Shop from "./Shop.ts";
@@ -23,15 +24,18 @@ export interface Result {
   readonly steps: number;
 }
 
-export const run = (seed: number): Result => {
-  const { exit, fingerprint, steps } = Simulator.run({ seed }, Effect.scoped(scenario(seed)).pipe(Effect.provide(Logger.layer([]))));
+export const run = (seed: number, topology: CheckoutTopology.Topology = "orchestrated"): Result => {
+  const { exit, fingerprint, steps } = Simulator.run(
+    { seed },
+    Effect.scoped(scenario(seed, topology)).pipe(Effect.provide(Logger.layer([]))),
+  );
   if (exit._tag === "Failure") throw new Error(`seed ${seed}: ${Simulator.explain(exit)}`);
   return { ...exit.value, fingerprint, steps };
 };
 
-const scenario = Effect.fnUntraced(function* (seed: number) {
+const scenario = Effect.fnUntraced(function* (seed: number, topology: CheckoutTopology.Topology) {
   const faultsUntil = (yield* Clock.currentTimeMillis) + FAULTS_MS;
-  const shop = yield* Shop.make(faultsUntil);
+  const shop = yield* Shop.make(faultsUntil, topology);
   yield* Shop.open(shop, 1 + (seed % 2));
   const ids = Array.from({ length: ORDERS }, (_, n) => OrderId.make(`order-${seed}-${n}`));
   yield* Effect.forEach(ids, (id) => buy(shop, id), { concurrency: "unbounded", discard: true });
@@ -76,7 +80,9 @@ const ordersOf = (shop: Shop.Shop): ReadonlyArray<Order.Order> => [...shop.datab
 const isAtRest = (shop: Shop.Shop): boolean =>
   ordersOf(shop).length === ORDERS &&
   ordersOf(shop).every(Order.isTerminal) &&
-  [...shop.databases.order.sagas.committed.values()].every(({ status }) => status === "completed" || status === "compensated") &&
+  Object.values(shop.databases).every(({ sagas }) =>
+    [...sagas.committed.values()].every(({ status }) => status === "completed" || status === "compensated"),
+  ) &&
   Object.values(shop.databases).every((database) => database.outboxPending.committed.size === 0) &&
   shop.databases.provider.timers.committed.size === 0;
 

@@ -5,13 +5,22 @@
  */
 import { Clock, Context, Duration, Effect, Layer, Random } from "effect";
 import { CheckoutService, PaymentWebhook } from "@example/checkout";
-import { PaymentProvider, ProviderTimeout, ProviderUnavailable, type Webhook } from "@example/contracts";
+import { CheckoutTopology, PaymentProvider, ProviderTimeout, ProviderUnavailable, type Webhook } from "@example/contracts";
 import { FulfillmentService } from "@example/fulfillment";
 import { InventoryService } from "@example/inventory";
 import { NotificationService } from "@example/notification";
 import { OrderService } from "@example/order";
 import { Intents, MemoryPaymentProvider } from "@example/payment-provider";
-import { CheckoutMessages, MemoryBus, MemoryDatabase, MemoryStock, MemoryStores, type MessageBus, Sku } from "@org/saga-core";
+import {
+  CheckoutMessages,
+  ChoreographyService,
+  MemoryBus,
+  MemoryDatabase,
+  MemoryStock,
+  MemoryStores,
+  type MessageBus,
+  Sku,
+} from "@org/saga-core";
 import { Simulator } from "@org/saga-core/testing";
 
 /** What there is to buy: one thing runs out. */
@@ -24,6 +33,8 @@ export const STOCK = [
 /** How likely the way to the provider loses a request, an answer or a webhook. */
 const LOSS = 0.1;
 
+const CHECKOUT = { cancelWindowMillis: 500, paymentTimeoutMillis: 60_000, holdTtlMillis: 600_000 };
+
 export interface Shop {
   readonly databases: Readonly<
     Record<"order" | "checkout" | "inventory" | "fulfillment" | "notification" | "provider", MemoryDatabase.Database>
@@ -35,9 +46,10 @@ export interface Shop {
   readonly payments: Set<Context.Service.Shape<typeof CheckoutService.Payments>>;
   readonly crashes: Array<Simulator.Crash>;
   readonly faultsUntil: number;
+  readonly topology: CheckoutTopology.Topology;
 }
 
-export const make = (faultsUntil: number) =>
+export const make = (faultsUntil: number, topology: CheckoutTopology.Topology = "orchestrated") =>
   Effect.gen(function* (): Effect.fn.Return<Shop> {
     const broker = yield* MemoryBus.make({
       duplicate: 0.1,
@@ -63,6 +75,7 @@ export const make = (faultsUntil: number) =>
       payments: new Set(),
       crashes: [],
       faultsUntil,
+      topology,
     };
   });
 
@@ -101,12 +114,17 @@ const reachable = <I, S>(tag: Context.Key<I, S>, among: Set<S>): Layer.Layer<nev
     }),
   );
 
+const reactions = (shop: Shop, participant: CheckoutTopology.Participant) =>
+  shop.topology === "orchestrated"
+    ? Layer.empty
+    : ChoreographyService.layer(CheckoutTopology.choreographyOf(CHECKOUT).of(participant), { roles: ["consumer", "worker"] });
+
 const order = (shop: Shop) =>
   connect(
     shop,
     shop.databases.order,
     Layer.merge(OrderService.roles(["relay", "consumer", "worker"]), reachable(OrderService.Orders, shop.orders)).pipe(
-      Layer.provide(OrderService.layer({ cancelWindowMillis: 500, paymentTimeoutMillis: 60_000, holdTtlMillis: 600_000 })),
+      Layer.provide(OrderService.layer(CHECKOUT, {}, shop.topology)),
     ),
   );
 
@@ -114,7 +132,11 @@ const checkout = (shop: Shop, intents: PaymentProvider["Service"]) =>
   connect(
     shop,
     shop.databases.checkout,
-    Layer.merge(CheckoutService.roles(["relay", "consumer", "worker"]), reachable(CheckoutService.Payments, shop.payments)).pipe(
+    Layer.mergeAll(
+      CheckoutService.roles(["relay", "consumer", "worker"]),
+      reachable(CheckoutService.Payments, shop.payments),
+      reactions(shop, "payment"),
+    ).pipe(
       Layer.provide(CheckoutService.layer({ authorizeDeadlineMillis: 20_000, captureDeadlineMillis: 20_000, callLeaseMillis: 8_000 })),
       Layer.provide(Layer.succeed(PaymentProvider, lossy(shop, intents))),
     ),
@@ -124,7 +146,7 @@ const inventory = (shop: Shop) =>
   connect(
     shop,
     shop.databases.inventory,
-    InventoryService.roles(["relay", "consumer", "worker"]).pipe(
+    Layer.merge(InventoryService.roles(["relay", "consumer", "worker"]), reactions(shop, "inventory")).pipe(
       Layer.provide(InventoryService.layer(STOCK)),
       Layer.provide(MemoryStock.layerOf(shop.stock)),
     ),
@@ -134,7 +156,9 @@ const fulfillment = (shop: Shop) =>
   connect(
     shop,
     shop.databases.fulfillment,
-    FulfillmentService.roles(["relay", "consumer", "worker"]).pipe(Layer.provide(FulfillmentService.layer())),
+    Layer.merge(FulfillmentService.roles(["relay", "consumer", "worker"]), reactions(shop, "fulfillment")).pipe(
+      Layer.provide(FulfillmentService.layer()),
+    ),
   );
 
 const notification = (shop: Shop) =>

@@ -72,7 +72,7 @@ export const distribution = {
     fulfill: "fulfillment",
     "ship-stock": "inventory",
   },
-} satisfies Saga.Distribution;
+} as const satisfies Saga.Distribution;
 
 /** The definition. Throws if the hold could expire before its commit: a configuration error, found at start. */
 export const make = (options: Partial<Options> = {}): Definition => {

@@ -3,7 +3,7 @@
  * heard what that comes after.
  *
  *     const shop = Saga.choreograph(Checkout, { home: "order", owners: { "reserve-stock": "inventory", "capture-payment": "payment", … } })
- *     shop.services["inventory"] // a Projection: what `Reactions.react` decides by
+ *     shop.of("inventory") // a Projection: what `ChoreographyReactions.react` decides by
  *
  * - The *owner* of a step does it, with the handler that it has for an orchestrator's command.
  * - The *home* is where instances start, and where the aggregate is that local steps change.
@@ -15,26 +15,28 @@
  */
 import * as Message from "../../Message.ts";
 import type { Definition } from "../SagaDefinition.ts";
+import { refuse } from "../SagaRules.ts";
 import type { Early, Kept, Outcome, Step } from "../SagaStep.ts";
 import * as ChoreographyRules from "./ChoreographyRules.ts";
 import * as Known from "./Known.ts";
 import * as Protocol from "./Protocol.ts";
 
-export interface Distribution {
-  readonly home: string;
+export interface Distribution<S extends string = string> {
+  readonly home: S;
   /** Who does which step. Local ones are at home. */
-  readonly owners: Readonly<Record<string, string>>;
+  readonly owners: Readonly<Record<string, S>>;
 }
 
 /** The other topology: one service sends all commands and hears all replies. */
 export type Orchestration<D, C> = Pick<Projection<D, C>, "hears" | "catalogue"> & { readonly definition: Definition<D, C> };
 
-/** What the services agree on. */
-export interface Choreography<D, C> {
+/** A saga as its services see it. */
+export interface Choreography<D, C, S extends string = string> {
   readonly definition: Definition<D, C>;
-  readonly home: string;
-  readonly arbiter: string;
-  readonly services: { readonly [service: string]: Projection<D, C> };
+  readonly home: Projection<D, C>;
+  readonly arbiter: Projection<D, C>;
+  readonly services: ReadonlyArray<Projection<D, C>>;
+  readonly of: (service: S) => Projection<D, C>;
 }
 
 /** A saga as one service sees it. */
@@ -70,26 +72,30 @@ export const orchestrate = <D, C>(definition: Definition<D, C>): Orchestration<D
 });
 
 /** Throws with what to do about it if the saga cannot be projected. */
-export const choreograph = <D, C>(definition: Definition<D, C>, { home, owners }: Distribution): Choreography<D, C> => {
+export const choreograph = <D, C, S extends string>(
+  definition: Definition<D, C>,
+  { home, owners }: Distribution<S>,
+): Choreography<D, C, S> => {
   ChoreographyRules.check(definition, home, owners);
-  const ownerOf = (step: Step<D, C>): string => (step._tag === "Local" ? home : (owners[step.name] ?? home));
+  const ownerOf = (step: Step<D, C>): S => (step._tag === "Local" ? home : (owners[step.name] ?? home));
   const pivot = definition.steps.find(({ kind }) => kind === "pivot");
   const arbiter = pivot === undefined ? home : ownerOf(pivot);
   const names = [...new Set([home, ...definition.steps.map(ownerOf)])];
-  const protocolOf = (service: string) => Protocol.make(definition.name, definition.version, definition.data, `${service}.events`);
+  const protocolOf = (service: S) => Protocol.make(definition.name, definition.version, definition.data, `${service}.events`);
   const words = names.flatMap((name) => protocolOf(name).types);
-  const services: Record<string, Projection<D, C>> = {};
-  for (const service of names) {
+  const project = (service: S): Projection<D, C> => {
     const owns = new Set(definition.steps.filter((step) => ownerOf(step) === service).map(({ name }) => name));
     const [isHome, isArbiter] = [service === home, service === arbiter];
-    services[service] = project({ service, isHome, isArbiter, whole: definition, owns, protocol: protocolOf(service) }, words);
-  }
-  return { definition, home, arbiter, services };
+    return projectionOf({ service, isHome, isArbiter, whole: definition, owns, protocol: protocolOf(service) }, words);
+  };
+  const services = new Map(names.map((name) => [name, project(name)]));
+  const of = (service: S): Projection<D, C> => services.get(service) ?? refuse(definition.name, `"${service}" owns nothing of it`);
+  return { definition, home: of(home), arbiter: of(arbiter), services: [...services.values()], of };
 };
 
 type Basis<D, C> = Omit<Projection<D, C>, "definition" | "followers" | "hears" | "catalogue">;
 
-const project = <D, C>(basis: Basis<D, C>, words: ReadonlyArray<Message.AnyType>): Projection<D, C> => {
+const projectionOf = <D, C>(basis: Basis<D, C>, words: ReadonlyArray<Message.AnyType>): Projection<D, C> => {
   const { whole, owns, isArbiter } = basis;
   const before = ancestorsOf(whole.steps);
   const isNear = (name: string): boolean => owns.has(name) || isArbiter || [...owns].some((own) => before.get(own)?.has(name) === true);

@@ -23,8 +23,7 @@ export const choreography = Saga.choreograph(definition, Checkout.distribution);
 type Row = Reactions.Row<Checkout.Data>;
 type Input = Reactions.Input<Checkout.Data>;
 
-const said = choreography.services[choreography.arbiter]?.protocol.types ?? [];
-const catalogue = Message.catalogue([...M.catalogue.types.values(), ...said]);
+const catalogue = Message.catalogue([...M.catalogue.types.values(), ...choreography.home.protocol.types]);
 
 export interface Letter {
   /** Null: the participant who does the command. */
@@ -48,7 +47,7 @@ export class ChoreographedWorld extends Participants {
     const [event] = placed.success.events;
     if (event?._tag !== "Placed") throw new Error("fixture");
     this.order = placed.success.state;
-    this.input(choreography.home, { _tag: "Start", id: orderId, data: Checkout.dataOf(event), now: this.now });
+    this.input(choreography.home.service, { _tag: "Start", id: orderId, data: Checkout.dataOf(event), now: this.now });
   }
 
   get status(): Order.Order["status"] | undefined {
@@ -62,7 +61,7 @@ export class ChoreographedWorld extends Participants {
   }
 
   input(service: string, input: Input): void {
-    const projection = choreography.services[service];
+    const projection = choreography.services.find((each) => each.service === service);
     if (projection === undefined) throw new Error(`no service ${service}`);
     const transition = (row: Row | null, next: Input) => Reactions.react(projection, row, orderId, next);
     const before = { saga: this.rows.get(service) ?? null, aggregate: this.order };
@@ -86,7 +85,7 @@ export class ChoreographedWorld extends Participants {
     if (Result.isFailure(read)) throw new Error(read.failure.detail);
     const envelope = read.success;
     if (catalogue.types.get(draft.type)?.kind === "command") this.network.push({ to: null, envelope });
-    for (const [service, { hears }] of Object.entries(choreography.services)) {
+    for (const { service, hears } of choreography.services) {
       if (hears.some(({ type }) => type === envelope.type)) this.network.push({ to: service, envelope });
     }
   }
@@ -116,11 +115,11 @@ export class ChoreographedWorld extends Participants {
 
   cancel(): void {
     this.now += 1;
-    this.input(choreography.home, { _tag: "Cancel", by: "user", now: this.now });
+    this.input(choreography.home.service, { _tag: "Cancel", by: "user", now: this.now });
   }
 
   repair(input: Extract<SagaDecider.Input<never>, { readonly _tag: "Resume" | "Resolve" }>): void {
-    this.input(choreography.home, input);
+    this.input(choreography.home.service, input);
   }
 
   /** Without faults until nothing moves any more. */

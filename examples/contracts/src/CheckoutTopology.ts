@@ -1,0 +1,54 @@
+/**
+ * Who sees a checkout through: the order service as its coordinator, or every service by its own reactions. One definition
+ * either way, and the same settings of it in all services.
+ */
+import {
+  Checkout,
+  type CommandHandler,
+  ChoreographyService,
+  type DeadLetters,
+  type MessageBus,
+  Saga,
+  type SagaStore,
+} from "@org/saga-core";
+import { Layer } from "effect";
+import type { ServiceConfig } from "./ServiceConfig.ts";
+
+export type { Topology } from "./ServiceConfig.ts";
+
+export type Settings = Pick<
+  ServiceConfig,
+  "topology" | "orderCancelWindowMillis" | "checkoutStepTimeoutMillis" | "holdTtlMillis" | "payment"
+>;
+
+/** What the checkout goes by. A payment may take as long as its two deadlines and then some. */
+export const optionsOf = (settings: Settings): Checkout.Options => ({
+  cancelWindowMillis: settings.orderCancelWindowMillis,
+  holdTtlMillis: settings.holdTtlMillis,
+  stepTimeoutMillis: settings.checkoutStepTimeoutMillis,
+  paymentTimeoutMillis: 2 * settings.payment.deadlineMillis + settings.checkoutStepTimeoutMillis,
+});
+
+/** Its name in the choreography. */
+export type Participant = Exclude<Parameters<ReturnType<typeof choreographyOf>["of"]>[0], "order">;
+
+export const choreographyOf = (options: Partial<Checkout.Options>) => Saga.choreograph(Checkout.make(options), Checkout.distribution);
+
+type Ports = CommandHandler.Ports | SagaStore | DeadLetters | MessageBus;
+
+/** What a participant does besides its own work; nothing under a coordinator. */
+export const reactions = (
+  participant: Participant,
+  settings: Settings & Pick<ServiceConfig, "roles" | "concurrency">,
+): Layer.Layer<never, never, Ports> => {
+  const { mailbox, consumer, worker } = settings.concurrency;
+  if (settings.topology === "orchestrated") return Layer.empty;
+  return ChoreographyService.layer(choreographyOf(optionsOf(settings)).of(participant), {
+    roles: roles.filter((role) => settings.roles.has(role)),
+    mailbox,
+    batchMax: consumer.batchMax,
+    timersMax: worker.timersMax,
+  });
+};
+
+const roles = ["consumer", "worker"] as const;
