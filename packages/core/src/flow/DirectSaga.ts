@@ -15,20 +15,19 @@
  * No aggregate stands beside it. A command that no function here performs goes through the outbox, as in any saga, and its
  * reply enters by `handle`.
  */
-import { Duration, Effect, Exit, Result, Schema, type Scope } from "effect";
+import { Duration, Effect, Exit, Result, type Scope } from "effect";
 import type * as Message from "../domain/Message.ts";
-import type { TimerRequest } from "../domain/saga/Coordinator.ts";
 import type { Definition } from "../domain/saga/Saga.ts";
 import type * as SagaDecider from "../domain/saga/SagaDecider.ts";
-import * as SagaInstance from "../domain/saga/SagaInstance.ts";
-import * as SagaVersions from "../domain/saga/SagaVersions.ts";
+import type * as SagaVersions from "../domain/saga/SagaVersions.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
 import { SagaStore } from "../ports/SagaStore.ts";
 import { StoreError } from "../ports/StoreError.ts";
 import type { Timer } from "../ports/Timers.ts";
 import * as Aggregate from "./Aggregate.ts";
-import * as Batch from "./Batch.ts";
 import * as CommandHandler from "./CommandHandler.ts";
+import * as DirectSagaAggregate from "./DirectSagaAggregate.ts";
+import type { Answer, Ask, Command, Followed, State, Thread } from "./DirectSagaAggregate.ts";
 import * as Mailbox from "./Mailbox.ts";
 import * as TimerPump from "./TimerPump.ts";
 
@@ -108,7 +107,7 @@ export const make = Effect.fnUntraced(function* <D, R>(
   const mailbox = yield* Mailbox.make<Aggregate.Input<Command<D>>, CommandHandler.Handled<Answer>, CommandHandler.Ports | SagaStore>({
     name: definition.name,
     key: Aggregate.keyOf,
-    run: CommandHandler.runBatch(aggregateOf(options, (type) => performers.has(type), followed)),
+    run: CommandHandler.runBatch(DirectSagaAggregate.make(definition, options.older, (type) => performers.has(type), followed)),
   });
 
   /** Calls the function of `ask`; null if it gave no outcome. */
@@ -180,7 +179,7 @@ export const make = Effect.fnUntraced(function* <D, R>(
 
   return {
     // Nearly always nothing is there yet.
-    run: (id, data) => follow(id, guessed(NOTHING), started(id, data)),
+    run: (id, data) => follow(id, DirectSagaAggregate.NOTHING_YET, started(id, data)),
     start: (id, data) =>
       Effect.flatMap(started(id, data), (handled) => {
         const there = movedBy(id, handled);
@@ -192,46 +191,6 @@ export const make = Effect.fnUntraced(function* <D, R>(
   };
 });
 
-/** What a decision asks this process to do after its commit. */
-interface Ask {
-  readonly draft: Message.Draft;
-  readonly timeoutMillis: number;
-}
-
-interface Answer {
-  readonly status: SagaDecider.Status;
-  /** Several, of steps that run side by side. */
-  readonly asks: ReadonlyArray<Ask>;
-  readonly instance: Pinned | null;
-}
-
-type Pinned = SagaVersions.Pinned<never>;
-
-/** An input whose time is stamped in its transaction. */
-type Command<D> = (now: Timestamp) => SagaDecider.Input<D>;
-
-interface State {
-  readonly instance: Pinned | null;
-  /** 0: never saved. */
-  readonly revision: number;
-  /** Not read: what this process wrote last. */
-  readonly isGuess: boolean;
-}
-
-const NOTHING = { instance: null, revision: 0, isGuess: false };
-
-const guessed = (state: State): State => ({ ...state, isGuess: true });
-
-/** What this process knows of an instance while it follows it. */
-interface Thread {
-  /** What the next decision need not read; taken once: a second attempt reads. */
-  guess: State | null;
-  /** In an attempt that may yet be rolled back. */
-  written: State | null;
-}
-
-type Followed = Map<string, Thread>;
-
 /** The outcome as the reply that the definition awaits. It has no identity: the step's key is what counts. */
 const replyOf =
   (asked: Message.Draft, { type, topic, body }: Outcome): Command<never> =>
@@ -241,99 +200,3 @@ const replyOf =
     const meta = { id: stepKey ?? key, type, topic, key, occurredAt: now, correlationId: key, stepKey, saga };
     return { _tag: "Reply", envelope: { ...meta, ...nobody, body }, now };
   };
-
-const aggregateOf = <D, R>(
-  { definition, older }: Options<D, R>,
-  isPerformedHere: (type: string) => boolean,
-  followed: Followed,
-): Aggregate.Aggregate<State, Command<D>, Answer, SagaStore> => {
-  const versions = SagaVersions.make(definition, older);
-  return {
-    name: definition.name,
-    initial: NOTHING,
-    load: Effect.fnUntraced(function* (keys) {
-      const states = new Map<string, State>();
-      for (const key of keys) {
-        const thread = followed.get(key);
-        if (thread === undefined || thread.guess === null) continue;
-        // A step beside it has moved the instance on since.
-        if (thread.written !== null && thread.written !== thread.guess) continue;
-        states.set(key, thread.guess);
-        thread.guess = null;
-      }
-      if (states.size === keys.length) return states;
-      const sagas = yield* SagaStore;
-      const found = yield* sagas.load(
-        definition.name,
-        keys.filter((key) => !states.has(key)),
-      );
-      for (const [id, { version, revision, state }] of found) {
-        const instance = SagaVersions.load(versions, version, state);
-        if (instance === null) return yield* Effect.die(leftAlone(definition.name, id, version));
-        states.set(id, { instance, revision, isGuess: false });
-      }
-      return states;
-    }),
-    save: Effect.fnUntraced(function* (changes) {
-      const sagas = yield* SagaStore;
-      if (changes.some(({ before, after }) => after.instance === null && before.isGuess)) {
-        return yield* new StoreError({ reason: "Contention", operation: "DirectSaga.save", message: "an instance may be there by now" });
-      }
-      yield* sagas.save(
-        changes.flatMap(({ key, before, after: { instance } }) => {
-          if (instance === null) return [];
-          const thread = followed.get(key);
-          const revision = before.revision + 1;
-          if (thread !== undefined) thread.written = { instance, revision, isGuess: true };
-          const { saga, version, status } = instance.instance;
-          return [{ saga, version, id: key, status, revision, state: instance.encode() }];
-        }),
-      );
-    }),
-    decide: (state, input, now) => {
-      if (input._tag === "Message") SagaInstance.expectKnown(definition, state.instance?.instance ?? null, input.envelope);
-      const [instance, sends] = moved(versions, state.instance, inputOf(input, now));
-      const drafts: Array<Message.Draft> = [];
-      const timers: Array<TimerRequest> = [];
-      const asks: Array<Ask> = [];
-      for (const send of sends) {
-        if (send._tag === "Message" && isPerformedHere(send.draft.type)) {
-          asks.push({ draft: send.draft, timeoutMillis: send.answerBy - now });
-        } else if (send._tag === "Message") drafts.push(send.draft);
-        else if (send._tag !== "Local") timers.push(send);
-      }
-      const answer = { status: instance?.instance.status ?? "running", asks, instance };
-      // What was decided upon a guess is written, changed or not: only then it is known to be right.
-      const isSame = instance === state.instance && !state.isGuess;
-      return { state: isSame ? state : { ...state, instance, isGuess: false }, drafts, timers, answer };
-    },
-    // Requests here have no idempotency key: the instance's id is one.
-    encodeAnswer: ({ status }) => status,
-    decodeAnswer: (status) => ({ status: decodeStatus(status), asks: [], instance: null }),
-  };
-};
-
-const moved = <D>(
-  versions: SagaVersions.Versions<D, never>,
-  instance: Pinned | null,
-  input: SagaDecider.Input<D>,
-): readonly [Pinned | null, ReadonlyArray<SagaDecider.Send<never>>] => {
-  if (input._tag === "Start") return instance === null ? versions.start(input) : [instance, []];
-  return instance === null ? [null, []] : instance.move(input);
-};
-
-const leftAlone = (saga: string, id: string, version: number): Batch.LeftAlone =>
-  new Batch.LeftAlone({ mailbox: saga, detail: `the instance "${id}" is of version ${version}, which is not known here` });
-
-const decodeStatus = Schema.decodeUnknownSync(SagaInstance.Status);
-
-const inputOf = <D>(input: Aggregate.Input<Command<D>>, now: Timestamp): SagaDecider.Input<D> => {
-  switch (input._tag) {
-    case "Request":
-      return input.command(now);
-    case "Message":
-      return { _tag: "Reply", envelope: input.envelope, now };
-    case "Timer":
-      return { _tag: "Timer", name: input.timer.name, token: input.timer.token, now };
-  }
-};
