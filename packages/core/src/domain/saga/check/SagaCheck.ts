@@ -13,6 +13,8 @@
  * `compensationFailed`; completed, each step was done once; compensated, nothing that has an undo is left, nor comes late;
  * undos keep their order; the pivot is undone only for a step after it. When the states are more than it may visit, it fails.
  *
+ * Worlds that cannot be told apart by what may follow are visited once (`Reduction`).
+ *
  * It does not prove: what data decides, that time limits are wise, that participants keep keys and tombstones as they must, or
  * that a reason given in place of an undo is true.
  */

@@ -46,8 +46,8 @@ const mistakes: ReadonlyArray<readonly [what: string, model: Model.Model]> = [
 
 describe("Saga.check", () => {
   it("finds nothing in the sagas that mistakes are planted in", () => {
-    expect(Saga.check(Trip).states).toBeGreaterThan(1_000);
-    expect(Saga.check(Checkout.make()).states).toBeGreaterThan(1_000);
+    expect(Saga.check(Trip).states).toBeGreaterThan(400);
+    expect(Saga.check(Checkout.make()).states).toBeGreaterThan(400);
   });
 
   it("draws the trace as a sequence diagram", () => {

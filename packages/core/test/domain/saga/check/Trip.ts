@@ -56,3 +56,26 @@ export const Ambiguous = trip(Dropped);
 export const Gift = Saga.make("gift", { version: 1, data: Ref }).pipe(
   Saga.pivot("give", { send: command("give"), with: self, done: event("given"), undo: { none: "what is given is given" } }),
 );
+
+const reserve = (name: string) =>
+  Saga.step<Ref, never, Ref, Ref, Ref>(name, {
+    send: command(`reserve-${name}`),
+    with: self,
+    done: event(`${name}-reserved`),
+    failed: [Saga.failedBy(event(`no-${name}`), () => "full")],
+    undo: { send: command(`cancel-${name}`), with: self, done: event(`${name}-canceled`), refused: event(`${name}-kept`) },
+  });
+
+const pay = Saga.pivot<Ref, never, Ref, Ref>("pay", {
+  send: command("pay"),
+  with: self,
+  done: event("paid"),
+  undo: { none: "it is the last" },
+});
+
+/** Steps side by side that are each other's like. */
+export const Twins = Saga.make("twins", { version: 1, data: Ref }).pipe(Saga.parallel([reserve("hotel"), reserve("flight")]), pay);
+export const Triplets = Saga.make("triplets", { version: 1, data: Ref }).pipe(
+  Saga.parallel([reserve("hotel"), reserve("flight"), reserve("car")]),
+  pay,
+);
