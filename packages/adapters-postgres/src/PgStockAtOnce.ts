@@ -42,11 +42,11 @@ export const make = (client: PgClient.PgClient["Service"], sql: ReturnType<typeo
     batchOf: (commands: ReadonlyArray<StockCommand>): Batch | null => batchOf(short, commands),
 
     run: (batch: Batch): Effect.Effect<ReadonlyArray<StockLedger.Answer>, StoreError> => {
-      const { orders } = batch;
-      const units = [...batch.units].toSorted(([left], [right]) => (left < right ? -1 : 1));
+      const { orders, units } = batch;
+      const skus = [...units.keys()].toSorted();
       const values = [
-        units.map(([sku]) => sku),
-        units.map(([, count]) => count),
+        skus,
+        skus.map((sku) => units.get(sku) ?? 0),
         orders.map((order) => order.orderId),
         JSON.stringify(orders.map((order) => order.lines)),
         orders.map((order) => order.ttlMillis),

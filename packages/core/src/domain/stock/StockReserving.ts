@@ -130,6 +130,9 @@ const checkedLines = (lines: ReadonlyArray<StockLine>): Result.Result<ReadonlyAr
   // Each on its own first: a negative line must not hide in a sum.
   if (!lines.every((line) => isQuantity(line.quantity))) return invalid(`a quantity is a whole number from 1 to ${QUANTITY_MAX}`);
   if (lines.length === 1) return Result.succeed(lines);
+  // As nearly always: nothing to sum up.
+  if (new Set(lines.map((line) => line.sku)).size === lines.length)
+    return Result.succeed(lines.map(({ sku, quantity }) => ({ sku, quantity })).toSorted((left, right) => (left.sku < right.sku ? -1 : 1)));
   const summed = sumLines(lines);
   if (!summed.every(([, quantity]) => isQuantity(quantity))) return invalid(`the lines of one SKU sum up to more than ${QUANTITY_MAX}`);
   return Result.succeed(summed.map(([sku, quantity]) => ({ sku, quantity: Quantity.make(quantity) })));
