@@ -35,9 +35,9 @@ const partOf = (name: (typeof STEPS)[number]) => {
     type: command.type,
     options: { send: command, with: ({ id }: Data) => ({ id }), done, undo: { none: "nothing fails here" } },
     step: DirectSaga.step(command, (body) => Effect.sync(() => call(body))),
-    /** Command and reply pass through their schemas, as the peer's results do. */
-    perform: (json: unknown): DirectSaga.Outcome => {
-      const { type, topic: on, body } = call(Result.getOrThrow(command.decode(json)));
+    /** The command was encoded by its schema, and the reply is read by its: once each, as a result of the peer's is. */
+    perform: (id: string): DirectSaga.Outcome => {
+      const { type, topic: on, body } = call({ id });
       return { type, topic: on, body: Result.getOrThrow(done.decode(body)) };
     },
   };
@@ -56,8 +56,8 @@ export const direct = { definition, data: Data, steps: STEPS.map((name) => parts
 
 const performers = new Map(STEPS.map((name) => [parts[name].type, parts[name].perform]));
 
-export const perform = (type: string, json: unknown): DirectSaga.Outcome => {
+export const perform = (type: string, id: string): DirectSaga.Outcome => {
   const found = performers.get(type);
   if (found === undefined) throw new Error(`nobody performs ${type}`);
-  return found(json);
+  return found(id);
 };

@@ -67,16 +67,28 @@ const walk = (commands: ReadonlyArray<Order.Command>): Order.Order => {
   return state;
 };
 
+const replyTo = ({ key, stepKey, saga }: Message.Draft, { type, topic, body }: DirectSaga.Outcome): Message.Envelope => ({
+  id: stepKey ?? key,
+  type,
+  topic,
+  key,
+  occurredAt: NOW,
+  correlationId: key,
+  causationId: null,
+  stepKey,
+  saga,
+  traceparent: null,
+  tracestate: null,
+  body,
+});
+
 /** A saga with its steps in memory: what a decision asks for is done, and its reply is the next input. */
 const runSaga = (id: string): SagaDecider.Status | null => {
   let [instance, sends] = SagaDecider.transition(Checkout.definition, null, { _tag: "Start", id, data: order(id), now: NOW });
   for (;;) {
-    const [asked] = sends.flatMap((send) => (send._tag === "Message" ? [send.draft] : []));
+    const asked = sends.find((send) => send._tag === "Message")?.draft;
     if (asked === undefined || instance === null) return instance?.status ?? null;
-    const { type, topic, body } = Checkout.perform(asked.type, asked.json);
-    const { key, stepKey, saga } = asked;
-    const meta = { id: stepKey ?? id, type, topic, key, occurredAt: NOW, correlationId: key, causationId: null, stepKey, saga };
-    const envelope: Message.Envelope = { ...meta, traceparent: null, tracestate: null, body };
+    const envelope = replyTo(asked, Checkout.perform(asked.type, asked.key));
     [instance, sends] = SagaDecider.transition(Checkout.definition, instance, { _tag: "Reply", envelope, now: NOW });
   }
 };

@@ -151,9 +151,9 @@ const reply = <D, C>(definition: Definition<D, C>, instance: Instance<D>, envelo
   return [instance, []];
 };
 
-/** Most steps are told apart by their state, without a text. */
+/** Most steps are told apart by their state and name, without a text. */
 const isKeyOf = <D>(instance: Instance<D>, step: string, key: string): boolean =>
-  instance.steps[step] !== undefined && key === stepKey(instance, step);
+  instance.steps[step] !== undefined && key.startsWith(step, instance.id.length + 1) && key === stepKey(instance, step);
 
 /** Null: the message is not about this step, or not now. */
 const signaled = <D, C>(

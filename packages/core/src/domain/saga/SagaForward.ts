@@ -68,7 +68,7 @@ const listen = <D, C>(definition: Definition<D, C>, instance: Instance<D>, step:
 };
 
 const doneWith = <D>(instance: Instance<D>, step: string, data: D): Instance<D> =>
-  withStep({ ...instance, data }, step, { status: "done" });
+  withStep(data === instance.data ? instance : { ...instance, data }, step, { status: "done" });
 
 /** What an outcome means for its step, which is under way. */
 export const settle = <D, C>(
