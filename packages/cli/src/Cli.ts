@@ -13,6 +13,7 @@ import * as MigrateCommand from "./MigrateCommand.ts";
 import * as OrdersCommand from "./OrdersCommand.ts";
 import * as OutboxCommand from "./OutboxCommand.ts";
 import * as SagasCommand from "./SagasCommand.ts";
+import * as StockCommand from "./StockCommand.ts";
 import * as TimersCommand from "./TimersCommand.ts";
 import * as TopicsCommand from "./TopicsCommand.ts";
 
@@ -30,6 +31,7 @@ export const command = Command.make("saga").pipe(
     OutboxCommand.command,
     DlqCommand.command,
     TimersCommand.command,
+    StockCommand.command,
   ]),
   Command.withGlobalFlags([Flags.tablePrefix]),
 );

@@ -49,6 +49,10 @@ describe("docs/cli.md", () => {
       "dlq list",
       "timers list",
       "timers reschedule",
+      "stock show",
+      "stock holds",
+      "stock adjust",
+      "stock reconcile",
     ];
     for (const command of commands) expect(lines.some((line) => line.startsWith(`saga ${command}`))).toBe(true);
   });

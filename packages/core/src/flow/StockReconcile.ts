@@ -11,7 +11,7 @@
  *
  * It never decides what only a person can: goods that are paid for and not there stay a finding.
  */
-import { Duration, Effect, Result } from "effect";
+import { Duration, Effect, type Layer, Metric, Result } from "effect";
 import type { OrderId } from "../domain/order/OrderId.ts";
 import type { Sku, StockLine } from "../domain/stock/Sku.ts";
 import type { StockCommand } from "../domain/stock/StockCommand.ts";
@@ -23,6 +23,7 @@ import { StockLog } from "../ports/StockLog.ts";
 import type { StoreError } from "../ports/StoreError.ts";
 import * as HybridStockShard from "./HybridStockShard.ts";
 import * as HybridStockTeller from "./HybridStockTeller.ts";
+import * as Worker from "./Worker.ts";
 
 /** What an order should have of the stock by now, as its own service knows it. */
 export interface Claim {
@@ -41,7 +42,7 @@ export interface Claim {
 export interface Claims<E = StoreError> {
   /** Of these orders. */
   readonly of: (orders: ReadonlyArray<OrderId>) => Effect.Effect<ReadonlyMap<OrderId, Claim>, E>;
-  /** Of all that should have goods. */
+  /** Of all that should have goods, and may have none. */
   readonly owed: Effect.Effect<ReadonlyArray<Claim>, E>;
 }
 
@@ -50,6 +51,9 @@ export const ORDER_SETTLE_MS = 60_000;
 
 /** Between two looks, in milliseconds: above what a hold needs to the ledger, and a note to the log. */
 export const SETTLE_MS = 5_000;
+
+/** Rest between two looks of the worker, in milliseconds: one looks at all holds and adjustments. */
+export const MEASURE_EVERY_MS = 300_000;
 
 /** How long goods are held between two commands of one repair, in milliseconds. */
 const REPAIR_TTL_MS = 60_000;
@@ -96,8 +100,38 @@ export const run = Effect.fn("StockReconcile.run")(function* <E = never>({
   if (first.length > 0) yield* Effect.sleep(Duration.millis(settleMillis));
   const again = new Set(first.length === 0 ? [] : (yield* look).map(keyOf));
   const drifts: ReadonlyArray<Drift> = [...ofLedger, ...first.filter((drift) => again.has(keyOf(drift)))];
+  yield* measure(drifts);
   if (!repair) return drifts.map((drift) => findingOf(drift, "Found"));
   return yield* repairAll(drifts, serving, log);
+});
+
+/** Compares ledger and log every few minutes, for the gauges; repairs nothing. */
+export const layerWith = (options: Pick<Options<never>, "log">): Layer.Layer<never, never, StockAudit | StockBooks> =>
+  Worker.layer(
+    "StockReconcile",
+    Effect.andThen(run({ ...options, repair: false, claims: null }), Effect.sleep(Duration.millis(MEASURE_EVERY_MS))),
+  );
+
+const booksDrift = Metric.gauge("saga_stock_books_drift", {
+  description: "Units by which the ledger's books differ from its holds and adjustments, as it was last compared",
+});
+const logDrift = Metric.gauge("saga_stock_log_drift", {
+  description: "Differences between the ledger and the log that serves, as they were last compared",
+});
+
+const COLUMNS = ["onHand", "held", "committed", "shortage", "buyers"] as const;
+
+const measure = Effect.fnUntraced(function* (drifts: ReadonlyArray<Drift>) {
+  const units = new Map<string, number>(COLUMNS.map((column) => [column, 0]));
+  let ofLog = 0;
+  for (const drift of drifts) {
+    if (drift._tag === "Books" || drift._tag === "Buyer") {
+      const column = drift._tag === "Books" ? drift.column : "buyers";
+      units.set(column, (units.get(column) ?? 0) + Math.abs(drift.booked - drift.recorded));
+    } else if (drift._tag !== "Unclaimed" && drift._tag !== "Unmet") ofLog += 1;
+  }
+  for (const [column, count] of units) yield* Metric.update(Metric.withAttributes(booksDrift, { column }), count);
+  yield* Metric.update(logDrift, ofLog);
 });
 
 export const causeOf = (drift: Drift): string => {
@@ -142,25 +176,25 @@ const orderDrifts = Effect.fnUntraced(function* <E>(
   claims: Claims<E>,
 ): Effect.fn.Return<ReadonlyArray<OrderDrift>, StoreError | E, StockAudit> {
   const audit = yield* StockAudit;
-  const owed = yield* claims.owed;
-  const holds = yield* audit.holds(owed.map(({ orderId }) => orderId));
-  const drifts: Array<OrderDrift> = owed.flatMap((claim) => unmet(claim, holds.get(claim.orderId)));
-  const live = [...holds.values()].filter(StockDrift.isLive);
+  const known = new Map((yield* claims.owed).map((claim) => [claim.orderId, claim]));
+  const holds = yield* audit.holds([...known.keys()]);
+  const live = [...holds.values()].flatMap((hold) => (StockDrift.isLive(hold) && !known.has(hold.orderId) ? [hold.orderId] : []));
   for (let at = 0; at < live.length; at += CLAIMS_MAX) {
-    const page = live.slice(at, at + CLAIMS_MAX);
-    const known = yield* claims.of(page.map(({ orderId }) => orderId));
-    for (const { orderId, status } of page) {
-      const claim = known.get(orderId);
-      if (claim?.should === "Nothing") drifts.push({ _tag: "Unclaimed", claim, hold: status });
-    }
+    for (const [orderId, claim] of yield* claims.of(live.slice(at, at + CLAIMS_MAX))) known.set(orderId, claim);
   }
-  return drifts;
+  return [...known.values()].flatMap((claim) => driftOf(claim, holds.get(claim.orderId)));
 });
 
-const unmet = (claim: Claim, hold: Hold | undefined): ReadonlyArray<OrderDrift> => {
+const driftOf = (claim: Claim, hold: Hold | undefined): ReadonlyArray<OrderDrift> => {
   const has = hold?.status ?? null;
-  const isMet = has === "shipped" || (has === "committed" && claim.should === "Goods");
-  return isMet || claim.should === "Nothing" ? [] : [{ _tag: "Unmet", claim, hold: has }];
+  switch (claim.should) {
+    case "Nothing":
+      return hold !== undefined && StockDrift.isLive(hold) ? [{ _tag: "Unclaimed", claim, hold: hold.status }] : [];
+    case "Goods":
+      return has === "committed" || has === "shipped" ? [] : [{ _tag: "Unmet", claim, hold: has }];
+    case "Shipment":
+      return has === "shipped" ? [] : [{ _tag: "Unmet", claim, hold: has }];
+  }
 };
 
 /** Books first, so that holds find them right; then holds and orders; the log last, with all that came of it. */
