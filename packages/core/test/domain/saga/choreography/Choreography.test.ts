@@ -5,6 +5,12 @@ import { type Fate, lucky } from "../CheckoutParticipants.ts";
 import { World } from "../CheckoutWorld.ts";
 import { ChoreographedWorld } from "./ChoreographedWorld.ts";
 
+/** More than there are in a run without faults. */
+const LETTERS = 60;
+
+/** Letters that may overtake a request: enough to ask for the payment in between. */
+const OVERTAKING = 15;
+
 const run = (fate: Partial<Fate> = {}): ChoreographedWorld => {
   const world = new ChoreographedWorld({ ...lucky, ...fate });
   world.settle();
@@ -62,6 +68,50 @@ const anyFate: fc.Arbitrary<Fate> = fc.record({
   fulfill: fc.boolean(),
 });
 
+/** Money and goods agree (G3), once each (G6), along the table (G7), and everyone is done with it (G9). */
+const expectAgreement = (world: ChoreographedWorld): void => {
+  const { order } = world;
+  if (order === null) throw new Error("no order");
+  expect(Order.isTerminal(order)).toBe(true);
+  expect([...world.rows.values()].every(({ isClosed }) => isClosed)).toBe(true);
+  expect(world.captures).toBeLessThanOrEqual(1);
+  expect(world.refunds).toBeLessThanOrEqual(world.captures);
+  const delivered = world.stock === "shipped";
+  expect(world.captures - world.refunds).toBe(delivered ? 1 : 0);
+  expect(order.status === "finished").toBe(delivered);
+  expect(["held", "committed"]).not.toContain(world.stock);
+  for (const [index, status] of order.history.entries()) {
+    const next = order.history[index + 1];
+    if (next !== undefined) expect(StateMachine.can(OrderStatus.machine, status.status, next.status)).toBe(true);
+  }
+};
+
+describe("a cancel", () => {
+  it("comes before the payment is asked for, or too late, wherever in the run it comes and is heard of", () => {
+    const ends = new Set<string>();
+    for (let before = 0; before <= LETTERS; before++) {
+      for (let between = 0; between <= OVERTAKING; between++) {
+        const world = new ChoreographedWorld(lucky);
+        for (let n = 0; n < before; n++) world.deliver(0);
+        const last = world.network.length;
+        world.cancel();
+        const [request] = world.network.splice(last, 1);
+        for (let n = 0; n < between; n++) world.deliver(0);
+        if (request !== undefined) world.network.unshift(request);
+        world.settle();
+        expectAgreement(world);
+        ends.add(`${world.status} ${world.stock} ${world.money}`);
+      }
+    }
+    expect([...ends].toSorted()).toEqual([
+      "canceled none none",
+      "canceled released none",
+      "canceled released voided",
+      "finished shipped captured",
+    ]);
+  });
+});
+
 describe("a choreographed checkout under loss, duplication, reordering, timeouts and cancels", () => {
   it("comes to rest with money and goods in agreement (G3), once each (G6), along the table (G7, G9)", () => {
     fc.assert(
@@ -69,20 +119,7 @@ describe("a choreographed checkout under loss, duplication, reordering, timeouts
         const world = new ChoreographedWorld(fate);
         for (const draw of draws) act(world, draw);
         world.settle();
-        const { order } = world;
-        if (order === null) throw new Error("no order");
-        expect(Order.isTerminal(order)).toBe(true);
-        expect([...world.rows.values()].every(({ isClosed }) => isClosed)).toBe(true);
-        expect(world.captures).toBeLessThanOrEqual(1);
-        expect(world.refunds).toBeLessThanOrEqual(world.captures);
-        const delivered = world.stock === "shipped";
-        expect(world.captures - world.refunds).toBe(delivered ? 1 : 0);
-        expect(order.status === "finished").toBe(delivered);
-        expect(["held", "committed"]).not.toContain(world.stock);
-        for (const [index, status] of order.history.entries()) {
-          const next = order.history[index + 1];
-          if (next !== undefined) expect(StateMachine.can(OrderStatus.machine, status.status, next.status)).toBe(true);
-        }
+        expectAgreement(world);
       }),
       { numRuns: 1_000 },
     );
