@@ -4,11 +4,11 @@
  */
 import { createHash } from "node:crypto";
 import { Effect, Layer, Result } from "effect";
-import type { HttpRouter, HttpServerRequest } from "effect/http";
+import type { HttpRouter } from "effect/http";
 import { HttpApiBuilder } from "effect/http-api";
-import { type CustomerId, type IdempotencyKey, type Mailbox, MessageId, type Order, OrderId } from "@org/saga-core";
+import { type CustomerId, type IdempotencyKey, MessageId, type Order, OrderId } from "@org/saga-core";
 import { Catalogue, Pricing } from "@example/catalog";
-import { HttpService, OrdersApi, Problem } from "@example/contracts";
+import { HttpService, OrdersApi, Outage, Problem, TraceContext } from "@example/contracts";
 import { Orders } from "./OrderService.ts";
 import type * as OrderService from "./OrderService.ts";
 
@@ -20,7 +20,7 @@ const handlers = HttpApiBuilder.group(
     const catalogue = yield* Catalogue;
 
     const owned = Effect.fnUntraced(function* (id: OrderId, customerId: CustomerId) {
-      const order = yield* told(orders.find(id));
+      const order = yield* Outage.told(orders.find(id));
       return order === null || order.customerId !== customerId ? yield* new Problem.OrderNotFound({}) : order;
     });
 
@@ -31,21 +31,21 @@ const handlers = HttpApiBuilder.group(
         const priced = yield* Effect.result(Effect.provideService(Pricing.price(payload.lines), Catalogue, catalogue));
         if (Result.isFailure(priced)) {
           // The catalogue has changed, or cannot be reached: an order that was placed before is answered all the same.
-          const first = yield* told(orders.recorded(key));
+          const first = yield* Outage.told(orders.recorded(key));
           return first === null ? yield* priced.failure : yield* placed(first);
         }
         const lines = priced.success;
         const [id] = yield* MessageId.next(1);
         const cancelPolicy = payload.cancelPolicy ?? "createdOnly";
         const order = { id: OrderId.make(id ?? ""), customerId, lines, paymentMethod: payload.paymentMethod, cancelPolicy };
-        return yield* placed(yield* told(orders.place(order, key, traceparentOf(request))));
+        return yield* placed(yield* Outage.told(orders.place(order, key, TraceContext.traceparentOf(request))));
       }),
       get: ({ headers, params }) => Effect.map(owned(params.id, headers["x-customer-id"]), OrdersApi.toResource),
       cancel: Effect.fnUntraced(function* ({ headers, params }) {
         const { id, cancelPolicy } = yield* owned(params.id, headers["x-customer-id"]);
         const key = headers["idempotency-key"];
         const idempotency = key === undefined ? null : cancelKeyOf(headers["x-customer-id"], key, id);
-        const answer = yield* answerOf(yield* told(orders.cancel(id, "user", idempotency)));
+        const answer = yield* answerOf(yield* Outage.told(orders.cancel(id, "user", idempotency)));
         if (Result.isSuccess(answer)) return OrdersApi.toCancelResult(answer.success);
         const { failure } = answer;
         if (failure._tag === "TooLateToCancel") return yield* OrdersApi.tooLateToCancel(failure.status, cancelPolicy);
@@ -95,34 +95,6 @@ const placed = Effect.fnUntraced(function* (handled: OrderService.Handled) {
     ? OrdersApi.toResource(answer.success)
     : yield* new Problem.OrderRefused({ detail: detailOf(answer.failure) });
 });
-
-const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
-
-/** The caller's trace (W3C), if it sent one. */
-const traceparentOf = (request: HttpServerRequest.HttpServerRequest): string | null => {
-  const header = request.headers["traceparent"];
-  return header !== undefined && TRACEPARENT.test(header) ? header : null;
-};
-
-/** What the caller hears when it could not be done. A request that is poisonous is a bug here, not an outage. */
-const told = <A>(
-  asked: Effect.Effect<A, Mailbox.Failure>,
-): Effect.Effect<A, Problem.Overloaded | Problem.Unavailable | Problem.OutcomeUnknown> =>
-  asked.pipe(
-    Effect.catch((failure): Effect.Effect<never, Problem.Overloaded | Problem.Unavailable | Problem.OutcomeUnknown> => {
-      switch (failure._tag) {
-        case "MailboxFull":
-          return Effect.fail(new Problem.Overloaded({ detail: "too many requests are waiting" }));
-        case "Poisoned":
-          return Effect.die(failure);
-        // Its saga is of a version that only newer processes know.
-        case "LeftAlone":
-          return Effect.fail(new Problem.Unavailable({}));
-        case "StoreError":
-          return Effect.fail(failure.reason === "Unknown" ? new Problem.OutcomeUnknown({}) : new Problem.Unavailable({}));
-      }
-    }),
-  );
 
 const detailOf = (rejection: Order.Rejection): string => {
   switch (rejection._tag) {
