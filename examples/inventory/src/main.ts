@@ -2,8 +2,8 @@
 import { Catalogue, HttpCatalogue } from "@example/catalog";
 import { Connections, ServiceConfig, ServiceMain } from "@example/contracts";
 import { KafkaBus } from "@org/saga-kafka";
-import { HybridStock } from "@org/saga-core";
-import { PgStock, PgStockBooks, PgStores } from "@org/saga-postgres";
+import { HybridStock, StockLog, StockReconcile } from "@org/saga-core";
+import { PgStock, PgStockAudit, PgStockBooks, PgStores } from "@org/saga-postgres";
 import { RedisClient, RedisConfig, RedisStock, RedisStockLog } from "@org/saga-redis";
 import { Effect, Layer } from "effect";
 import { FetchHttpClient } from "effect/http";
@@ -14,15 +14,23 @@ const redisOf = Effect.fnUntraced(function* (config: ServiceConfig.ServiceConfig
   return RedisConfig.layer({ url, prefix: `${config.redisPrefix}${RedisConfig.PREFIX_DEFAULT}` });
 });
 
+/** The engine, and for workers what compares its ledger with its records, and with the log that serves. */
 const stockOf = Effect.fnUntraced(function* (config: ServiceConfig.ServiceConfig) {
+  const ledger = Layer.merge(PgStockAudit.layer, PgStockBooks.layer);
+  const audited = config.roles.has("worker");
   switch (config.stockEngine) {
     case "postgres":
-      return PgStock.layer;
+      return { engine: PgStock.layer, audit: audited ? Layer.provide(StockReconcile.layerWith({ log: null }), ledger) : Layer.empty };
     case "redis":
-      return RedisStock.layer.pipe(Layer.provide(RedisClient.layer), Layer.provide(yield* redisOf(config)));
+      return { engine: RedisStock.layer.pipe(Layer.provide(RedisClient.layer), Layer.provide(yield* redisOf(config))), audit: Layer.empty };
     case "hybrid": {
+      // One for both: it has the whole state in memory.
       const log = RedisStockLog.layer.pipe(Layer.provide(RedisClient.layerAtOnce), Layer.provide(yield* redisOf(config)));
-      return HybridStock.layer.pipe(Layer.provide([log, PgStockBooks.layer]));
+      const audit = Layer.unwrap(Effect.map(StockLog, (serving) => StockReconcile.layerWith({ log: serving })));
+      return {
+        engine: HybridStock.layer.pipe(Layer.provide([log, PgStockBooks.layer])),
+        audit: audited ? audit.pipe(Layer.provide([log, ledger])) : Layer.empty,
+      };
     }
   }
 });
@@ -34,12 +42,13 @@ ServiceMain.run((config) =>
       const poolSize = yield* Connections.poolSize(config, "inventory", InventoryApp.shape(config.stockEngine));
       const stores = PgStores.layer({ url, schema: InventoryApp.SCHEMA, applicationName: "inventory", poolSize });
       const bus = KafkaBus.layer(yield* ServiceConfig.kafka(config, "inventory"));
-      const stock = yield* stockOf(config);
+      const { engine, audit } = yield* stockOf(config);
       const catalogue =
         config.urls.catalog === null
           ? Catalogue.layer
           : HttpCatalogue.layer({ baseUrl: config.urls.catalog }).pipe(Layer.provide(FetchHttpClient.layer));
-      return InventoryApp.layer(config).pipe(Layer.provide([bus, catalogue, stock]), Layer.provide(stores));
+      const app = InventoryApp.layer(config).pipe(Layer.provide([bus, catalogue, engine]));
+      return Layer.merge(app, audit).pipe(Layer.provide(stores));
     }),
   ),
 );
