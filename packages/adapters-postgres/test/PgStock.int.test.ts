@@ -14,6 +14,7 @@ import { Effect, Fiber, Layer, Result } from "effect";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PgClient, PgMigrations, PgStock } from "../src/index.ts";
+import { statements } from "../src/PgStockSql.ts";
 
 const url = realServer("postgres") ?? "";
 
@@ -162,6 +163,15 @@ describe.runIf(url !== "")("PgStock on PostgreSQL", () => {
       expect(yield* ask({ _tag: "Release", orderId: OrderId.make("once-d") }, reserve("once-e"))).toEqual(["Released", "Reserved"]);
       expect((yield* stock.balances([sku])).get(sku)).toMatchObject({ onHand: 5, held: 3, available: 2 });
     }).pipe(Effect.scoped, Effect.runPromise));
+
+  test("changes the books of a batch in the order of its list, so that no two batches wait for each other", async () => {
+    await admin.query("set enable_seqscan = off; set plan_cache_mode = force_generic_plan");
+    await admin.query(`prepare reserve as ${statements(`"${schema}".`).reserve}`);
+    const { rows } = await admin.query<{ "QUERY PLAN": string }>("explain (costs off) execute reserve('{}', '{}', '{}', '[]', '{}')");
+    await admin.query("deallocate reserve; reset plan_cache_mode; reset enable_seqscan");
+    const plan = rows.map((row) => row["QUERY PLAN"].trim()).join("\n");
+    expect(plan).toMatch(/-> {2}Nested Loop\n-> {2}Function Scan on asked\n-> {2}Index Scan using stock_skus_pkey on stock_skus s\n/);
+  });
 
   test("finds expired holds by an index", async () => {
     const { rows } = await admin.query<{ "QUERY PLAN": string }>(
