@@ -13,7 +13,7 @@
  * It is as durable as the server. Memory: the state of each shard in each process that uses it.
  */
 import { type LogServer, type LogVerdict, StockLedger, type StockCommand, StockLog, type StoreError } from "@org/saga-core";
-import { Clock, Duration, Effect, Layer, Random, type Scope } from "effect";
+import { Clock, Duration, Effect, Layer, Random, Scope } from "effect";
 import type { Redis } from "ioredis";
 import { RedisClient, type Wire } from "./RedisClient.ts";
 import { RedisError, toStoreError } from "./RedisError.ts";
@@ -23,6 +23,7 @@ import { placeOf, snapshotsOf } from "./StockReplica.ts";
 import * as StockShard from "./StockShard.ts";
 import * as StockSnapshot from "./StockSnapshot.ts";
 import * as StockStream from "./StockStream.ts";
+import { Watch } from "./StockWatch.ts";
 
 export interface Options {
   /** Entries since the last snapshot may become so long, in characters, and as long as the snapshot. */
@@ -51,19 +52,25 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const client = yield* RedisClient;
   const wire = yield* client.wire;
   const clock = yield* Clock.Clock;
+  const scope = yield* Effect.scope;
+  const nextId = StockEntry.idsOf(yield* Random.next);
   const process: Process = {
     wire,
-    scope: yield* Effect.scope,
+    scope,
     time: ServerTime.make(wire, clock),
-    nextId: StockEntry.idsOf(yield* Random.next),
+    nextId,
+    origin: StockEntry.originOf(nextId()),
     // Processes that follow the same log do not all write its snapshot at once.
     snapshotAfter: (options.snapshotAfter ?? StockSnapshot.AFTER) * (1 + (yield* Random.next) / 2),
   };
   const shards = new Map<number, StockShard.Shard>();
   const shardOf = (number: number): StockShard.Shard => {
-    const known = shards.get(number) ?? StockShard.make(wire, client.prefix, number, options.broken ?? "end");
-    shards.set(number, known);
-    return known;
+    const known = shards.get(number);
+    if (known !== undefined) return known;
+    const keys = StockStream.keysOf(client.prefix, number);
+    const made = StockShard.make(wire, keys, options.broken ?? "end", new Watch(Scope.provide(client.wire, scope), scope, keys));
+    shards.set(number, made);
+    return made;
   };
   const lineOf = (shard: number) => Effect.map(wire.connect("StockLog.connect"), (redis) => StockShard.lineOf(shardOf(shard), redis));
   const asked = <A>(effect: Effect.Effect<A, RedisError>): Effect.Effect<A, StoreError> =>
@@ -125,7 +132,11 @@ export const layerWith = (options: Options): Layer.Layer<StockLog, never, RedisC
 
 export const layer: Layer.Layer<StockLog, never, RedisClient> = layerWith({});
 
-type Process = StockSnapshot.Process & { readonly time: ServerTime.ServerTime };
+type Process = StockSnapshot.Process & {
+  readonly time: ServerTime.ServerTime;
+  /** As this process's entries name it. */
+  readonly origin: string;
+};
 
 const ENDED: LogVerdict = { _tag: "Ended" };
 
@@ -164,14 +175,14 @@ const decided = Effect.fnUntraced(function* (
   commands: ReadonlyArray<StockCommand>,
   isLost: boolean,
 ): Effect.fn.Return<LogVerdict, RedisError> {
-  for (let losses = 0; ; losses++) {
+  for (;;) {
     const ready = StockShard.ready(shard, generation) ?? (yield* StockShard.prepare(shard, generation));
     if (ready === null) return ENDED;
     const { replica, line } = ready;
-    const rivals = losses > 0 ? 0 : replica.rivals();
-    if (rivals > 0) yield* shard.turn.wait(rivals, process.time.elapsed());
+    if (replica.row.ahead(process.origin) > 0) {
+      if ((yield* StockShard.takeTurn(shard, ready, process.origin, process.time.elapsed)) === "Lost") continue;
+    }
     const beganAt = process.time.elapsed();
-    if (rivals > 0 && (yield* StockShard.catchUp(shard, ready)) === "Lost") continue;
     const clock = process.time.known() ?? (yield* process.time.now(line.redis));
     const now = Math.max(clock, replica.fold.last);
     const { answers, writes } = StockLedger.decideBatch(replica.fold, commands, now);

@@ -13,7 +13,7 @@
  * ```
  * Times with ' are distances from the entry's. `more` are the fields that few holds have. A snapshot's pages are `[at, writes]`.
  */
-import { OrderId, Quantity, Sku, StockLedger } from "@org/saga-core";
+import { type OrderId, type Quantity, type Sku, StockLedger } from "@org/saga-core";
 import { Result, Schema } from "effect";
 
 export interface Link {
@@ -112,7 +112,7 @@ const takeWrites = (from: Reader, at: number): StockLedger.StockWrites => {
     skus.push(elsewhere === 0 ? books : { ...books, elsewhere: from.checked(toShelves(elsewhere)) });
   }
   const holds: Array<StockLedger.Hold> = [];
-  for (let left = from.units(); left > 0; left--) holds.push(takeHold(from, at, skus));
+  for (let left = from.units(); left > 0; left--) holds.push(from.plainHold(at, skus) ?? takeHold(from, at, skus));
   const others = from.any();
   if (others === 0) return { skus, holds, adjustments: [], buyers: [] };
   return { skus, holds, ...from.checked(toOthers(others)) };
@@ -137,9 +137,13 @@ const takeHold = (from: Reader, at: number, skus: ReadonlyArray<StockLedger.SkuB
   return more === 0 ? hold : { ...hold, ...from.checked(toMore(more)) };
 };
 
-const isSku = Schema.is(Sku);
-const isOrderId = Schema.is(OrderId);
-const isQuantity = Schema.is(Quantity);
+/**
+ * Names were checked when they were asked for; here only what would do harm is looked at. Every process does this for every hold
+ * of every other one, and a schema takes longer for one name than all the rest of it.
+ */
+const isSku = (value: unknown): value is Sku => typeof value === "string" && value.length > 0;
+const isOrderId = (value: unknown): value is OrderId => typeof value === "string" && value.length > 0;
+const isQuantity = (value: unknown): value is Quantity => typeof value === "number" && Number.isSafeInteger(value) && value > 0;
 const toShelves = Schema.decodeUnknownResult(Schema.Array(StockLedger.Shelf));
 const toMore = Schema.decodeUnknownResult(
   Schema.Struct({ lines: StockLedger.Hold.fields.lines, asked: Schema.optionalKey(StockLedger.Asked) }),
@@ -147,6 +151,9 @@ const toMore = Schema.decodeUnknownResult(
 const toOthers = Schema.decodeUnknownResult(
   Schema.Struct({ adjustments: Schema.Array(StockLedger.Adjustment), buyers: Schema.Array(StockLedger.BuyerUnits) }),
 );
+
+/** So many values has a hold of one line. */
+const PLAIN_VALUES = 9;
 
 /** Not what it must be; caught where reading began. */
 class Corrupt extends Error {}
@@ -207,6 +214,35 @@ class Reader {
 
   checked<A>(result: Result.Result<A, unknown>): A {
     return Result.isSuccess(result) ? result.success : this.fail();
+  }
+
+  /**
+   * What nearly every hold is, in one step: held, of one line, of a SKU whose books are in the same entry. Each process reads
+   * those of all others: value by value it takes three times as long, and ten times before it is compiled. Null: it is not.
+   */
+  plainHold(at: number, skus: ReadonlyArray<StockLedger.SkuBooks>): StockLedger.Hold | null {
+    const values = this.#values;
+    const first = this.#at;
+    const orderId = values[first];
+    const until = values[first + 2];
+    const reservedAt = values[first + 3];
+    const changedAt = values[first + 4];
+    const place = values[first + 7];
+    const quantity = values[first + 8];
+    if (values[first + 1] !== 0 || values[first + 5] !== 0 || values[first + 6] !== 1 || typeof place !== "number") return null;
+    const sku = skus[place]?.sku;
+    if (sku === undefined || !isOrderId(orderId) || !isQuantity(quantity)) return null;
+    if (typeof until !== "number" || typeof reservedAt !== "number" || typeof changedAt !== "number") return null;
+    this.#at = first + PLAIN_VALUES;
+    return {
+      orderId,
+      status: "held",
+      lines: [{ sku, quantity }],
+      until: at + until,
+      reason: null,
+      reservedAt: at - reservedAt,
+      at: at - changedAt,
+    };
   }
 
   fail(): never {

@@ -8,6 +8,7 @@
  */
 import { StockFold, StockLedger, type Timestamp } from "@org/saga-core";
 import * as StockEntry from "./StockEntry.ts";
+import { Row } from "./StockTurn.ts";
 
 /** As XRANGE has it: its place `<generation>-<n>`, and its text. */
 export interface Recorded {
@@ -31,9 +32,6 @@ export interface Base {
   readonly id: string;
 }
 
-/** Who has not appended for so many entries contends no more. */
-const RIVAL_ENTRIES = 16;
-
 export class Replica {
   readonly generation: number;
   readonly fold = new StockFold.Fold();
@@ -48,8 +46,8 @@ export class Replica {
   /** and how large the snapshot is. */
   size = 0;
 
-  /** Of each other process that appends: the place of its last entry. */
-  readonly #rivals = new Map<string, number>();
+  /** Of whom the last entries are. */
+  readonly row = new Row();
 
   constructor(generation: number, base: Base) {
     this.generation = generation;
@@ -66,6 +64,7 @@ export class Replica {
     this.n += 1;
     this.id = id;
     this.tail += text.length;
+    this.row.appended(StockEntry.originOf(id));
   }
 
   follow({ place, text }: Recorded): Followed {
@@ -78,16 +77,10 @@ export class Replica {
     this.n = n;
     this.id = entry.id;
     this.tail += text.length;
-    this.#rivals.set(StockEntry.originOf(entry.id), n);
+    this.row.appended(StockEntry.originOf(entry.id));
     if (entry._tag === "Batch") this.fold.apply(entry.writes, entry.at);
     if (entry._tag === "Snapshot") this.replaced(entry.snapshot, this.tail);
     return "Followed";
-  }
-
-  /** How many other processes have appended lately. */
-  rivals(): number {
-    for (const [origin, n] of this.#rivals) if (n < this.n - RIVAL_ENTRIES) this.#rivals.delete(origin);
-    return this.#rivals.size;
   }
 
   /** A newer snapshot stands in for what came before it. */

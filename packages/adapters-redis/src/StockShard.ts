@@ -11,6 +11,7 @@ import type { RedisError } from "./RedisError.ts";
 import { baseOf, placeOf, type Recorded, Replica, snapshotsOf } from "./StockReplica.ts";
 import { Turn } from "./StockTurn.ts";
 import * as StockStream from "./StockStream.ts";
+import type { Watch } from "./StockWatch.ts";
 
 export interface Shard {
   readonly wire: Wire;
@@ -26,11 +27,12 @@ export interface Shard {
   ended: number;
   isSnapshotting: boolean;
   readonly turn: Turn;
+  readonly watch: Watch;
 }
 
-export const make = (wire: Wire, prefix: string, shard: number, broken: "end" | "pass"): Shard => ({
+export const make = (wire: Wire, keys: StockStream.Keys, broken: "end" | "pass", watch: Watch): Shard => ({
   wire,
-  keys: StockStream.keysOf(prefix, shard),
+  keys,
   broken,
   mutex: Semaphore.makeUnsafe(1),
   replica: null,
@@ -38,6 +40,7 @@ export const make = (wire: Wire, prefix: string, shard: number, broken: "end" | 
   ended: -1,
   isSnapshotting: false,
   turn: new Turn(),
+  watch,
 });
 
 /** A replica, and the connection that it may append on. */
@@ -71,12 +74,38 @@ export const prepare = Effect.fnUntraced(function* (shard: Shard, generation: nu
   return { replica, line };
 });
 
-/** Follows the log to its end. `Same`: there was nothing new. `Lost`: the replica is no good any more. */
-export const catchUp = Effect.fnUntraced(function* (
+/** Follows the log to its end. */
+export const catchUp = (shard: Shard, ready: Ready): Effect.Effect<Moved, RedisError> =>
+  Effect.flatMap(StockStream.entries(ready.line, `(${ready.replica.generation}-${ready.replica.n}`), (news) => follow(shard, ready, news));
+
+/** `Same`: there was nothing new. `Lost`: the replica is no good any more. */
+type Moved = "Same" | "Moved" | "Lost";
+
+/** Waits until it is the turn of `origin`, as long as others take theirs. */
+export const takeTurn = Effect.fnUntraced(function* (
   shard: Shard,
-  { replica, line }: Ready,
-): Effect.fn.Return<"Same" | "Moved" | "Lost", RedisError> {
-  const news = yield* StockStream.entries(line, `(${replica.generation}-${replica.n}`);
+  ready: Ready,
+  origin: string,
+  elapsed: () => number,
+): Effect.fn.Return<Moved, RedisError> {
+  const { replica, line } = ready;
+  for (;;) {
+    const ahead = replica.row.ahead(origin);
+    const rest = shard.turn.rest(ahead, elapsed());
+    if (rest <= 0) return "Same";
+    const { n } = replica;
+    const news = yield* shard.watch.news(replica, line, ahead, rest);
+    if (news.length === 0) return yield* catchUp(shard, ready);
+    if ((yield* follow(shard, ready, news)) === "Lost") return "Lost";
+    shard.turn.heard(replica.n - n, elapsed());
+  }
+});
+
+const follow = Effect.fnUntraced(function* (
+  shard: Shard,
+  { replica }: Ready,
+  news: ReadonlyArray<Recorded>,
+): Effect.fn.Return<Moved, RedisError> {
   for (const entry of news) {
     const followed = replica.follow(entry);
     if (followed === "Corrupt") return yield* StockStream.corrupt;

@@ -17,6 +17,9 @@ const DRAFT_TTL_S = 3_600;
 const READ_PAGES = 20;
 const READ_ENTRIES = 200;
 
+/** A read that waits ends by itself, in milliseconds: whoever began it has long gone on. */
+const BLOCK_MS = 1_000;
+
 export interface Keys {
   readonly log: string;
   /** Of a log that begins with nothing: everybody begins the same one. */
@@ -64,6 +67,16 @@ export const entries = Effect.fnUntraced(function* (
     if (found.length < READ_ENTRIES) return all;
   }
 });
+
+/**
+ * The entries from `from` on, as soon as there is one after `after`; or after a while. Both commands go out together, and
+ * nothing else is answered on the connection until then.
+ */
+export const awaited = (redis: Redis, keys: Keys, from: string, after: string): Promise<ReadonlyArray<Recorded>> =>
+  Promise.all([
+    redis.xread("COUNT", 1, "BLOCK", BLOCK_MS, "STREAMS", keys.log, after),
+    redis.xrange(keys.log, from, "+", "COUNT", READ_ENTRIES),
+  ]).then(([, found]) => found.map(([place, fields]) => ({ place, text: fields[1] ?? "" })));
 
 /** Where the log ends; null: there is none. */
 export const top = ({ wire, redis, keys }: Line): Effect.Effect<string | null, RedisError> =>

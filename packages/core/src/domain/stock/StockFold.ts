@@ -42,6 +42,8 @@ export class Fold implements StockView {
   last: Timestamp = 0;
   /** A heap by their end. One that is no longer what `holds` has is stale, and passed over. */
   #ends: Array<Hold> = [];
+  /** Not in the heap yet: most processes are never asked what has expired, and many holds end before anybody is. */
+  #fresh: Array<Hold> = [];
   #held = 0;
   /** Orders whose holds have ended, in the order they did. */
   readonly #ended = new Set<OrderId>();
@@ -75,6 +77,8 @@ export class Fold implements StockView {
   /** Orders of the holds whose time is over at `now`, oldest first, at most `max`. */
   expired(now: Timestamp, max: number): ReadonlyArray<OrderId> {
     const due: Array<Hold> = [];
+    for (const hold of this.#fresh) if (this.holds.get(hold.orderId) === hold) push(this.#ends, hold);
+    this.#fresh = [];
     while (due.length < max) {
       const first = this.#ends[0];
       if (first === undefined || first.until > now) break;
@@ -92,8 +96,8 @@ export class Fold implements StockView {
     if (before?.status === "held") this.#held -= 1;
     if (hold.status === "held") {
       this.#held += 1;
-      push(this.#ends, hold);
-      if (this.#ends.length > 2 * this.#held + FORGET_BATCH) this.#ends = this.#alive();
+      this.#fresh.push(hold);
+      if (this.#ends.length + this.#fresh.length > 2 * this.#held + FORGET_BATCH) this.#sweep();
     }
     if (before !== undefined && isEnded(before)) this.#ended.delete(hold.orderId);
     if (!isEnded(hold)) return;
@@ -101,9 +105,11 @@ export class Fold implements StockView {
     this.#endedSince += 1;
   }
 
-  /** The heap without what is stale: a sorted list is one. */
-  #alive(): Array<Hold> {
-    return this.#ends.filter((hold) => this.holds.get(hold.orderId) === hold).toSorted((left, right) => (isBefore(left, right) ? -1 : 1));
+  /** Removes what is stale. A sorted list is a heap. */
+  #sweep(): void {
+    const isAlive = (hold: Hold): boolean => this.holds.get(hold.orderId) === hold;
+    this.#ends = this.#ends.filter(isAlive).toSorted((left, right) => (isBefore(left, right) ? -1 : 1));
+    this.#fresh = this.#fresh.filter(isAlive);
   }
 
   #forget(): void {
