@@ -5,7 +5,7 @@
  * It leads to the same server as the connection that it is used beside, or nothing is heard. Whatever goes wrong with it is as
  * if nothing was appended: whoever waits reads the log all the same.
  */
-import { Duration, Effect, type Scope } from "effect";
+import { Duration, Effect, Fiber, type Scope } from "effect";
 import type { Redis } from "ioredis";
 import type { Wire } from "./RedisClient.ts";
 import { RedisError } from "./RedisError.ts";
@@ -24,7 +24,7 @@ export class Watch {
   /** The connection, and the one that was found to lead to the same server. */
   #redis: Redis | null = null;
   #beside: Redis | null = null;
-  #isConnecting = false;
+  #connecting: Fiber.Fiber<void> | null = null;
   /** The read that is on its way, if it was begun by somebody who does not wait any more. */
   #reading: Promise<News> | null = null;
 
@@ -40,7 +40,9 @@ export class Watch {
     const isKnown = redis !== null && redis === this.#redis && beside.redis === this.#beside;
     if (isKnown) return this.#heard(redis, replica, count, millis).pipe(Effect.catch(() => Effect.as(this.#drop(), NOTHING)));
     // Nobody waits for a connection that may never come.
-    return Effect.andThen(this.#connected(beside), Effect.as(Effect.sleep(Duration.millis(millis)), NOTHING));
+    return Effect.flatMap(this.#connected(beside), (fiber) =>
+      Effect.as(Effect.timeoutOption(Fiber.await(fiber), Duration.millis(millis)), NOTHING),
+    );
   }
 
   #heard(redis: Redis, { generation, n }: Replica, count: number, millis: number): Effect.Effect<News, RedisError> {
@@ -62,9 +64,8 @@ export class Watch {
   }
 
   /** Connects beside whatever goes on. */
-  #connected(beside: StockStream.Line): Effect.Effect<void> {
-    if (this.#isConnecting) return Effect.void;
-    this.#isConnecting = true;
+  #connected(beside: StockStream.Line): Effect.Effect<Fiber.Fiber<void>> {
+    if (this.#connecting !== null) return Effect.succeed(this.#connecting);
     const wire = this.#wire === null ? Effect.map(this.#wires, (made) => (this.#wire = made)) : Effect.succeed(this.#wire);
     return Effect.flatMap(wire, (it) => connect(it, beside)).pipe(
       Effect.map((redis) => {
@@ -73,9 +74,12 @@ export class Watch {
         this.#reading = null;
       }),
       Effect.catch(() => this.#drop()),
-      Effect.ensuring(Effect.sync(() => void (this.#isConnecting = false))),
+      Effect.ensuring(Effect.sync(() => void (this.#connecting = null))),
       Effect.forkIn(this.#scope),
-      Effect.asVoid,
+      Effect.map((fiber) => {
+        this.#connecting = fiber;
+        return fiber;
+      }),
     );
   }
 
