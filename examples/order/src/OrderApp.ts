@@ -3,7 +3,16 @@ import { Effect, Layer } from "effect";
 import type { HttpServer, HttpServerError } from "effect/http";
 import type { Catalogue } from "@example/catalog";
 import { CheckoutTopology, type Connections, HttpService, type Operations, type ServiceConfig } from "@example/contracts";
-import { type CommandHandler, type DeadLetters, type MessageBus, type OrderStore, Outbox, type SagaStore } from "@org/saga-core";
+import {
+  type CommandHandler,
+  type DeadLetters,
+  type MessageBus,
+  type OrderStore,
+  Outbox,
+  type SagaStart,
+  type SagaStore,
+  type StoreError,
+} from "@org/saga-core";
 import * as OrderHttp from "./OrderHttp.ts";
 import * as OrderService from "./OrderService.ts";
 
@@ -26,7 +35,9 @@ const web = (settings: Settings) =>
 
 export type Ports = CommandHandler.Ports | OrderStore | SagaStore | DeadLetters | MessageBus | Catalogue;
 
-export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
+export const layer = (
+  settings: Settings,
+): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError | SagaStart.SagaChanged | StoreError, Ports> =>
   Layer.merge(
     web(settings),
     OrderService.roles(

@@ -3,7 +3,7 @@
  * answer to the caller are one commit, shared with whoever else is waiting.
  */
 import { CheckoutTopology, Concurrency } from "@example/contracts";
-import { Context, Effect, Layer } from "effect";
+import { Context, Duration, Effect, Layer, Schedule } from "effect";
 import {
   Aggregate,
   Checkout,
@@ -23,11 +23,13 @@ import {
   Retention,
   Saga,
   SagaRunner,
+  SagaStart,
   type SagaStore,
   type StoreError,
   TimerPump,
   type Timers,
   type UnitOfWork,
+  Worker,
 } from "@org/saga-core";
 
 /** Consumer group of the coordinator. */
@@ -65,16 +67,23 @@ export class Orders extends Context.Service<
 
 type Stores = OrderStore | SagaStore;
 
-/** Throws if the hold could expire before its commit: a wrong configuration is found at start. */
+/**
+ * Throws if the hold could expire before its commit: a wrong configuration is found at start. Does not start, either, if the
+ * checkout was changed under a version that has run here.
+ */
 export const layer = (
   settings: Partial<Settings> = {},
   bounds: Partial<Concurrency.Concurrency["mailbox"]> = {},
   topology: CheckoutTopology.Topology = "orchestrated",
-): Layer.Layer<Orders, never, CommandHandler.Ports | Stores> =>
+): Layer.Layer<Orders, SagaStart.SagaChanged | StoreError, CommandHandler.Ports | Stores> =>
   Layer.effect(
     Orders,
     Effect.gen(function* () {
       const definition = Checkout.make(settings);
+      yield* Effect.retry(SagaStart.check(definition), {
+        while: (error) => error._tag === "StoreError" && error.isRetryable,
+        schedule: Schedule.spaced(Duration.millis(Worker.PAUSE_MS)),
+      });
       const store = yield* OrderStore;
       const stores = yield* Effect.context<CommandHandler.Ports>();
       const aggregate = SagaRunner.make(definition);
