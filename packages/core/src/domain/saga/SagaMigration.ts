@@ -24,14 +24,28 @@ export interface Migration<A, B> {
   readonly renamed?: { readonly [from: string]: string };
 }
 
-/** Throws where it names steps that are not there. */
+/** Throws where what it renames would be mistaken for another step. */
 export const check = <A, B, C>(from: Definition<A, C>, to: Definition<B, C>, { renamed = {} }: Migration<A, B>): void => {
+  const names = new Set<string>();
   for (const [old, name] of Object.entries(renamed)) {
-    const wrong = !from.steps.some((step) => step.name === old) ? old : !to.steps.some((step) => step.name === name) ? name : null;
-    if (wrong !== null)
-      throw new Error(`${from.name}: the migration from ${from.version} to ${to.version} renames "${wrong}", which is no step`);
+    const problem = renameProblem(from, to, old, name) ?? (names.has(name) ? `renames two steps to "${name}": keep one of them` : null);
+    if (problem !== null) throw new Error(`${from.name}: the migration from ${from.version} to ${to.version} ${problem}`);
+    names.add(name);
   }
 };
+
+const renameProblem = <A, B, C>(from: Definition<A, C>, to: Definition<B, C>, old: string, name: string): string | null => {
+  const [was, is] = [from.steps.find((step) => step.name === old), to.steps.find((step) => step.name === name)];
+  if (was === undefined) return `renames "${old}", which is no step of version ${from.version}: leave it out`;
+  if (is === undefined) return `renames "${old}" to "${name}", which is no step of version ${to.version}: declare it`;
+  // A name is part of a step's keys: one that was used is taken.
+  if (from.steps.some((step) => step.name === name)) return `renames "${old}" to "${name}", which was a step before: give it a new name`;
+  if (to.steps.some((step) => step.name === old)) return `renames "${old}", which still is a step: give that one a new name`;
+  const [before, after] = [kindOf(was), kindOf(is)];
+  return before === after ? null : `renames "${old}" (${before}) to "${name}" (${after}): a renamed step keeps its kind`;
+};
+
+const kindOf = <D, C>({ kind, _tag }: Step<D, C>): string => `${kind} ${_tag}`;
 
 /** Pure. The instance in the version `to`, or why it stays. */
 export const move = <A, B, C>(
@@ -69,6 +83,9 @@ const carried = <A, B, C>(
     const state = stateOf(instance, step.name);
     const [was, is] = [before[index], after.find(({ name }) => name === (renamed[step.name] ?? step.name))];
     if (was === undefined) continue;
+    // Over as one kind it is not over as another: a pivot that counts as skipped.
+    if (is !== undefined && is.kind !== was.kind && state.status !== "pending")
+      return Result.fail(`"${step.name}" is ${state.status}, and it is ${is.kind}, not ${was.kind}`);
     const problem = isOver(step, state) ? null : problemOf(was, is);
     if (problem !== null) return Result.fail(`"${step.name}" was begun, and ${problem}`);
     // Renamed, its key is another one: its undo would not find what it did.

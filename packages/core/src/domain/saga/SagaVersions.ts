@@ -37,6 +37,8 @@ export interface Older<C> {
   readonly version: number;
   readonly shape: SagaShape.Shape;
   readonly fingerprint: string;
+  /** The version that it is migrated to; null: it is kept. */
+  readonly to: { readonly version: number; readonly fingerprint: string } | null;
   /** A stored instance of it; moved to a later version if there is a way and it may go. `stays`: why it did not go. */
   readonly load: (stored: unknown) => { readonly pinned: Pinned<C>; readonly stays: string | null };
 }
@@ -48,7 +50,7 @@ export interface Versions<D, C> {
   readonly start: (input: Extract<Input<D>, { readonly _tag: "Start" }>) => readonly [next: Pinned<C>, send: ReadonlyArray<Send<C>>];
 }
 
-/** Throws where two are not versions of one saga, or have one number. */
+/** Throws where two are not versions of one saga, or have one number, and where a migration leads to none of them. */
 export const make = <D, C>(newest: Definition<D, C>, older: ReadonlyArray<Older<C>> = []): Versions<D, C> => {
   const runs = runsOf(newest);
   const known = new Map([[newest.version, keep(newest)]]);
@@ -59,6 +61,7 @@ export const make = <D, C>(newest: Definition<D, C>, older: ReadonlyArray<Older<
     if (each.version > newest.version) throw new Error(`${name} is not older than ${newest.name}@${newest.version}: put the newest first`);
     known.set(each.version, each);
   }
+  for (const each of older) leadsTo(known, each);
   return {
     newest,
     known,
@@ -70,19 +73,30 @@ export const make = <D, C>(newest: Definition<D, C>, older: ReadonlyArray<Older<
   };
 };
 
+/** An instance that was moved to a version that is not listed would be written, and never be read again. */
+const leadsTo = <C>(known: ReadonlyMap<number, Older<C>>, { saga, version, to }: Older<C>): void => {
+  if (to === null) return;
+  const target = known.get(to.version);
+  const migrated = `${saga}@${version} is migrated to ${saga}@${to.version}`;
+  if (target === undefined) throw new Error(`${migrated}, which is not listed: list it, kept or migrated further`);
+  if (target.fingerprint !== to.fingerprint) throw new Error(`${migrated}, but another definition is listed as that version: use one`);
+};
+
 /** A version whose instances stay in it to their end. */
 export const keep = <D, C>(definition: Definition<D, C>): Older<C> => {
   const runs = runsOf(definition);
-  return { ...namesOf(definition), load: (stored) => ({ pinned: new Pin(runs, runs.decode(stored)), stays: null }) };
+  return { ...namesOf(definition), to: null, load: (stored) => ({ pinned: new Pin(runs, runs.decode(stored)), stays: null }) };
 };
 
 /** A version whose instances go on in the version `to`, where they can. */
 export const migrate = <A, B, C>(from: Definition<A, C>, to: Definition<B, C>, migration: SagaMigration.Migration<A, B>): Older<C> => {
+  if (from.name !== to.name) throw new Error(`${from.name} is not ${to.name}: a migration goes from a version of a saga to a later one`);
   if (from.version >= to.version) throw new Error(`${from.name}: a migration goes from a version to a later one`);
   SagaMigration.check(from, to, migration);
   const [before, after] = [runsOf(from), runsOf(to)];
   return {
     ...namesOf(from),
+    to: { version: to.version, fingerprint: SagaShape.fingerprint(to) },
     load: (stored) => {
       const instance = before.decode(stored);
       const moved = SagaMigration.move(from, to, migration, instance);

@@ -45,8 +45,33 @@ describe("versions of a saga", () => {
     expect(() => SagaVersions.make(v1, [SagaVersions.keep(v1)])).toThrow("x@1 is listed twice");
     expect(() => SagaVersions.make(v1, [SagaVersions.keep(v2)])).toThrow("x@2 is not older than x@1: put the newest first");
     expect(() => SagaVersions.migrate(v1, v2, { ...seats, renamed: { z: "a" } })).toThrow('renames "z", which is no step');
-    expect(() => SagaVersions.migrate(v1, v2, { ...seats, renamed: { a: "z" } })).toThrow('renames "z", which is no step');
+    expect(() => SagaVersions.migrate(v1, v2, { ...seats, renamed: { a: "z" } })).toThrow('renames "a" to "z", which is no step');
     expect(() => SagaVersions.migrate(v2, v1, { data: (data) => Result.succeed(data) })).toThrow("to a later one");
+  });
+
+  it("refuse a migration to what is not among them", () => {
+    const over = SagaVersions.migrate(v1, v2, seats);
+    expect(() => SagaVersions.make(v3, [over])).toThrow("x@1 is migrated to x@2, which is not listed: list it");
+    expect(() => SagaVersions.make({ ...v3, version: 2 }, [over])).toThrow("another definition is listed as that version");
+    expect(() => SagaVersions.migrate(v1, { ...v2, name: "y" }, seats)).toThrow("x is not y");
+  });
+
+  it("refuse to rename a step where it would be mistaken for another one", () => {
+    const p1 = Saga.make("x", { version: 1, data: Ref }).pipe(Saga.step("book", step), Saga.pivot("pay", step));
+    const p2 = Saga.make("x", { version: 2, data: More }).pipe(Saga.step("room", step), Saga.step("book", step), Saga.pivot("take", step));
+    const renaming = (to: typeof p2, renamed: Record<string, string>) => () => SagaVersions.migrate(p1, to, { ...seats, renamed });
+    const paid = Saga.make("x", { version: 2, data: More }).pipe(Saga.step("seat", step), Saga.pivot("pay", step));
+    expect(renaming(paid, { book: "pay" })).toThrow('renames "book" to "pay", which was a step before: give it a new name');
+    expect(renaming(p2, { book: "room" })).toThrow('renames "book", which still is a step');
+    expect(renaming(paid, { book: "seat", pay: "seat" })).toThrow('renames "pay", which still is a step');
+    const taken = Saga.make("x", { version: 2, data: More }).pipe(Saga.pivot("take", step));
+    expect(renaming(taken, { book: "take" })).toThrow(
+      'renames "book" (compensatable Remote) to "take" (pivot Remote): a renamed step keeps its kind',
+    );
+    const two = Saga.make("x", { version: 1, data: Ref }).pipe(Saga.step("a", step), Saga.step("b", step), Saga.pivot("c", step));
+    const one = Saga.make("x", { version: 2, data: More }).pipe(Saga.step("z", step), Saga.pivot("c", step));
+    expect(() => SagaVersions.migrate(two, one, { ...seats, renamed: { a: "z", b: "z" } })).toThrow('renames two steps to "z"');
+    expect(renaming(p2, { pay: "take" })).not.toThrow();
   });
 
   it("read nothing of a version that is not among them", () => {
@@ -107,6 +132,8 @@ describe("a migration", () => {
     expect(stays(to(a, other), { a: "done", b: "sent" })).toBe('"b" was begun, and done is did-so.v1, not did.v1');
     expect(stays(to(a2, b), { a: "done" }, { a: "a2" })).toBe('"a" was begun, and is called "a2" now: its key would be another one');
     expect(stays(to(a, b2), { a: "done", b: "done" }, { b: "b2" })).toBe('"b" is done, and its undo would have another key');
+    const late = Saga.make("x", { version: 2, data: More }).pipe(Saga.step("a", undoable), Saga.pivot("b", step));
+    expect(stays(late, { a: "done", b: "skipped" })).toBe('"b" is skipped, and it is pivot Remote, not compensatable Remote');
     expect(stays(to(b, a), { a: "sent" })).toBe('"b" comes in front of a step that was begun');
   });
 
