@@ -14,6 +14,7 @@ import { StoreError } from "../ports/StoreError.ts";
 import { UnitOfWork } from "../ports/UnitOfWork.ts";
 import type { Database } from "./Database.ts";
 import { SagaError } from "./SagaError.ts";
+import * as SagaWiring from "./SagaWiring.ts";
 import type { Session } from "./Session.ts";
 import * as Tx from "./Tx.ts";
 
@@ -65,6 +66,8 @@ export const make = Effect.fnUntraced(function* <Own, Sql>(
   catalogue: Message.Catalogue,
   { group, handlers, attempts, concurrency = HANDLERS_MAX }: HandlerOptions<Sql>,
 ) {
+  const problem = problemOf(catalogue, handlers);
+  if (problem !== null) return yield* Effect.fail(new SagaError("Misuse", `group ${group}: ${problem}`));
   const byType = new Map(handlers.map((each) => [each.type.type, each.handle]));
   const handleOne = Effect.fnUntraced(function* (envelope: Message.Envelope) {
     const inbox = yield* Inbox;
@@ -101,6 +104,15 @@ export const make = Effect.fnUntraced(function* <Own, Sql>(
     }),
   );
 });
+
+const problemOf = <Sql>(catalogue: Message.Catalogue, handlers: ReadonlyArray<Handler<Sql>>): string | null => {
+  const types = handlers.map(({ type }) => type.type);
+  if (types.length === 0) return "it has no handlers";
+  const twice = SagaWiring.repeated(types);
+  if (twice.length > 0) return `it has two handlers of ${SagaWiring.listed(twice)}: name one for each type`;
+  const unknown = types.filter((type) => !catalogue.types.has(type));
+  return unknown.length === 0 ? null : `the client does not know ${SagaWiring.listed(unknown)}: name them among its messages`;
+};
 
 /** What may succeed later is not the message's fault: it counts as no attempt. */
 const outage = (group: string, { message }: SagaError) =>

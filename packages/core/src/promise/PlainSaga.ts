@@ -1,16 +1,20 @@
 /** A saga behind promises: its steps are functions of the process, each durable before the next (`DirectSaga`). */
-import { Effect, Schema } from "effect";
+import { Effect, Layer } from "effect";
 import type * as Message from "../domain/Message.ts";
 import type { Definition } from "../domain/saga/Saga.ts";
 import type { AuditEntry, Input, Status } from "../domain/saga/SagaDecider.ts";
-import * as SagaInstance from "../domain/saga/SagaInstance.ts";
+import type * as SagaState from "../domain/saga/SagaState.ts";
+import * as SagaShape from "../domain/saga/SagaShape.ts";
+import * as SagaVersions from "../domain/saga/SagaVersions.ts";
 import * as DirectSaga from "../flow/DirectSaga.ts";
 import * as MessageConsumer from "../flow/MessageConsumer.ts";
 import * as SagaStart from "../flow/SagaStart.ts";
 import * as TimerPump from "../flow/TimerPump.ts";
 import { SagaStore } from "../ports/SagaStore.ts";
+import * as PlainVersions from "./PlainVersions.ts";
+import { SagaError, type Thrown } from "./SagaError.ts";
+import * as SagaWiring from "./SagaWiring.ts";
 import type { Session } from "./Session.ts";
-import type { Thrown } from "./SagaError.ts";
 
 /** What a step came to: `outcome(SeatHeld, { … })`. */
 export type Outcome = DirectSaga.Outcome;
@@ -21,28 +25,37 @@ export interface PlainStep {
 }
 
 /**
- * Performs `type`: a step's command, an undo's or a probe's. It may be called again under the same `stepKey`
- * (`<instance>:<step>:<round>`), by which it has to be idempotent: hand it on to whoever does the work. To throw, or to take longer
- * than the definition's timeout, is no outcome: it is asked again. What failed for good is an outcome: one of the `failed` replies.
+ * Performs `type`: a step's command, an undo's or a probe's. It may be called again under the same `key`
+ * (`<instance>:<step>:<round>`, for an undo `<instance>:<step>:<round>/undo`), by which it has to be idempotent: hand it on to
+ * whoever does the work. To throw is no outcome: it is asked again. So is to take longer than the definition's timeout; it is not
+ * called again while it runs here, and what it answers late counts if it is still awaited. What failed for good is an outcome: one
+ * of the `failed` replies.
  */
-export const step = <B>(type: Message.MessageType<B>, perform: (body: B, stepKey: string) => Promise<Outcome>): PlainStep => ({
-  make: (user) => DirectSaga.step<B, Thrown, never>(type, (body, stepKey) => user(() => perform(body, stepKey))),
+export const step = <B>(type: Message.MessageType<B>, perform: (body: B, key: string) => Promise<Outcome>): PlainStep => ({
+  make: (user) => DirectSaga.step<B, Thrown, never>(type, (body, key) => user(() => perform(body, key))),
 });
 
 export const outcome: <B>(type: Message.MessageType<B>, body: NoInfer<B>) => Outcome = DirectSaga.outcome;
 
-export interface SagaOptions<D, B = never> {
+export interface SagaOptions<D, B = never, O extends ReadonlyArray<unknown> = readonly []> {
   readonly definition: Definition<D, never>;
-  /** A command that none of them performs goes through the outbox to whoever handles it: its replies are among `messages`. */
+  /** Versions before it whose instances go on here (`SagaVersions`); those of others are left alone. `steps` are of all of them. */
+  readonly older?: PlainVersions.Olders<O>;
+  /**
+   * A command that none of them performs goes through the outbox to whoever handles it: it is among the client's messages, and its
+   * replies are among `messages`. What is in neither place is refused.
+   */
   readonly steps: ReadonlyArray<PlainStep>;
   /** A message that starts the instance of its key: once, however often it comes. */
-  readonly startsOn?: { readonly message: Message.MessageType<B>; readonly data: (body: NoInfer<B>) => D };
+  readonly startsOn?: StartsOn<D, B>;
   /** Message types that come by the broker: signals, and replies of participants elsewhere. Their key is the instance's id. */
   readonly messages?: ReadonlyArray<Message.AnyType>;
 }
 
 /** An instance as it is committed. */
 export interface Instance<D> {
+  /** Of the definition that it is in. */
+  readonly version: number;
   readonly status: Status;
   readonly data: D;
   /** Status of each step that has begun, or is over. */
@@ -59,7 +72,13 @@ export interface Said {
   readonly note: string;
 }
 
-export interface PlainSaga<D> {
+export interface StartsOn<D, B> {
+  readonly message: Message.MessageType<B>;
+  readonly data: (body: NoInfer<B>) => D;
+}
+
+/** `O`: what instances of older versions remember. */
+export interface PlainSaga<D, O = never> {
   /** Starts the instance `id`. It stands when this answers; its steps run behind it. One that is there already is left alone. */
   readonly start: (id: string, data: D) => Promise<Status>;
   /** The same, and answers when it came to rest, or a step gave no outcome; then it goes on by its timer. */
@@ -71,7 +90,7 @@ export interface PlainSaga<D> {
   /** In `compensationFailed`: takes somebody's word that `step` was undone by hand. */
   readonly resolve: (id: string, step: string, said: Said) => Promise<Status | null>;
   /** Null: there is no such instance. */
-  readonly find: (id: string) => Promise<Instance<D> | null>;
+  readonly find: (id: string) => Promise<Instance<D | O> | null>;
 }
 
 /** A person's word, for one that is there. */
@@ -80,33 +99,36 @@ type Word = Extract<Input<never>, { readonly _tag: "Cancel" | "Resume" | "Resolv
 /** The mailbox makes batches of what is started together, and keeps each instance's order. */
 const TOGETHER = { concurrency: "unbounded" } as const;
 
-export const make = Effect.fnUntraced(function* <Own, D, B>(
+export const make = Effect.fnUntraced(function* <Own, D, B, O extends ReadonlyArray<unknown>>(
   session: Session<Own>,
   catalogue: Message.Catalogue,
-  { definition, steps, startsOn, messages = [] }: SagaOptions<D, B>,
+  options: SagaOptions<D, B, O>,
 ) {
+  const { definition, startsOn, messages = [] } = options;
   const { name } = definition;
-  yield* SagaStart.check(definition);
-  const saga = yield* session.inner(DirectSaga.make({ definition, steps: steps.map((each) => each.make(session.user)) }));
-  yield* session.source(TimerPump.layer(name, saga.onTimers));
-  if (startsOn !== undefined) {
-    const { message, data } = startsOn;
-    const start = (envelope: Message.Envelope) =>
-      Effect.suspend(() =>
-        message.is(envelope) ? Effect.map(saga.start(envelope.key, data(envelope.body)), ({ rest }) => session.behind(rest)) : Effect.void,
-      );
-    const handle = (envelopes: ReadonlyArray<Message.Envelope>) => Effect.forEach(envelopes, (each) => Effect.exit(start(each)), TOGETHER);
-    yield* session.source(MessageConsumer.layer({ group: `${name}.start`, catalogue, types: [message], handle }));
-  }
-  if (messages.length > 0) yield* session.source(MessageConsumer.layer({ group: name, catalogue, types: messages, handle: saga.handle }));
-  const decode = Schema.decodeUnknownEffect(Schema.toCodecJson(SagaInstance.schemaOf(definition.data)));
+  const older = (options.older ?? []).map(({ version }) => version);
+  const steps = options.steps.map((each) => each.make(session.user));
+  const problem = SagaWiring.problem({
+    shapes: [SagaShape.of(definition), ...older.map(({ shape }) => shape)],
+    performed: steps.map(({ type }) => type),
+    startsOn: startsOn?.message ?? null,
+    messages,
+    catalogue,
+  });
+  if (problem !== null) return yield* Effect.fail(new SagaError("Misuse", `saga ${name}: ${problem}`));
+  yield* SagaStart.check(definition, older);
+  const saga = yield* session.inner(DirectSaga.make({ definition, older, steps }));
+  const starts = startsOn === undefined ? Layer.empty : startLayer(session, catalogue, name, startsOn, saga);
+  const replies =
+    messages.length === 0 ? Layer.empty : MessageConsumer.layer({ group: name, catalogue, types: messages, handle: saga.handle });
+  yield* session.source(Layer.mergeAll(TimerPump.layer(name, saga.onTimers), starts, replies));
   const tell = (id: string, word: (now: number) => Word) =>
     session.call(saga.tell(id, word)).then((told) => {
       if (told === null) return null;
       session.behind(told.rest);
       return told.status;
     });
-  const plain: PlainSaga<D> = {
+  const plain: PlainSaga<D, O[number]> = {
     start: (id, data) =>
       session.call(saga.start(id, data)).then(({ status, rest }) => {
         session.behind(rest);
@@ -116,16 +138,60 @@ export const make = Effect.fnUntraced(function* <Own, D, B>(
     cancel: (id, by) => tell(id, (now) => ({ _tag: "Cancel", by, now })),
     resume: (id, said) => tell(id, (now) => ({ _tag: "Resume", ...said, now })),
     resolve: (id, of, said) => tell(id, (now) => ({ _tag: "Resolve", step: of, ...said, now })),
-    find: (id) =>
-      session.call(
-        Effect.gen(function* () {
-          const found = (yield* (yield* SagaStore).find(name, [id])).get(id);
-          if (found === undefined) return null;
-          const instance = yield* decode(found.state);
-          const states = Object.fromEntries(Object.entries(instance.steps).map(([step, { status }]) => [step, status]));
-          return { ...instance, steps: states, audit: instance.audit ?? [] };
-        }),
-      ),
+    find: finder(session, options),
   };
   return plain;
 });
+
+const startLayer = <Own, D, B>(
+  session: Session<Own>,
+  catalogue: Message.Catalogue,
+  name: string,
+  { message, data }: StartsOn<D, B>,
+  saga: DirectSaga.DirectSaga<D>,
+) => {
+  const start = (envelope: Message.Envelope) =>
+    Effect.suspend(() =>
+      message.is(envelope) ? Effect.map(saga.start(envelope.key, data(envelope.body)), ({ rest }) => session.behind(rest)) : Effect.void,
+    );
+  const handle = (envelopes: ReadonlyArray<Message.Envelope>) => Effect.forEach(envelopes, (each) => Effect.exit(start(each)), TOGETHER);
+  return MessageConsumer.layer({ group: `${name}.start`, catalogue, types: [message], handle });
+};
+
+/** Reads an instance by the version that it is in, or goes to when it is read next. */
+const finder = <Own, D, B, O extends ReadonlyArray<unknown>>(
+  session: Session<Own>,
+  { definition, older }: SagaOptions<D, B, O>,
+): PlainSaga<D, O[number]>["find"] => {
+  const { name } = definition;
+  const versions = SagaVersions.make(
+    definition,
+    older?.map(({ version }) => version),
+  );
+  const readers = new Map<number, (stored: unknown) => SagaState.Instance<D | O[number]>>([
+    [definition.version, PlainVersions.readerOf(definition)],
+  ]);
+  if (older !== undefined) {
+    for (const index of older.keys()) {
+      const each = older[index];
+      if (each !== undefined) readers.set(each.version.version, each.read);
+    }
+  }
+  return (id) =>
+    session.call(
+      Effect.gen(function* () {
+        const found = (yield* (yield* SagaStore).find(name, [id])).get(id);
+        if (found === undefined) return null;
+        const pinned = SagaVersions.load(versions, found.version, found.state);
+        const read = pinned === null ? undefined : readers.get(pinned.instance.version);
+        if (pinned === null || read === undefined) {
+          return yield* Effect.fail(
+            new SagaError("Refused", `saga ${name}: an instance of version ${found.version}, which is not known here`),
+          );
+        }
+        const instance = read(pinned.encode());
+        const states = Object.fromEntries(Object.entries(instance.steps).map(([step, { status }]) => [step, status]));
+        return { ...instance, steps: states, audit: instance.audit ?? [] };
+      }),
+    );
+};

@@ -42,7 +42,9 @@ export interface SagaClient<Sql> {
     options: PlainDecider.DeciderOptions<State, Command, Event, Rejection>,
   ) => Promise<PlainDecider.PlainDecider<State, Command, Rejection>>;
   /** A saga; goes on at once with instances whose time has come. */
-  readonly saga: <D, B = never>(options: PlainSaga.SagaOptions<D, B>) => Promise<PlainSaga.PlainSaga<D>>;
+  readonly saga: <D, B = never, O extends ReadonlyArray<unknown> = readonly []>(
+    options: PlainSaga.SagaOptions<D, B, O>,
+  ) => Promise<PlainSaga.PlainSaga<D, O[number]>>;
   /** Handles messages, from now on. One of each group a process. */
   readonly on: (options: PlainHandler.HandlerOptions<Sql>) => Promise<void>;
   /**
@@ -77,7 +79,7 @@ export const connect = async <Sql, Own = never>(options: ConnectOptions<Sql, Own
   const once = Effect.fnUntraced(function* <A, E, R>(name: string, made: Effect.Effect<A, E, R>) {
     if (names.has(name)) return yield* Effect.fail(new SagaError("Misuse", `there is a ${name} already`));
     names.add(name);
-    return yield* made;
+    return yield* Effect.onError(made, () => Effect.sync(() => names.delete(name)));
   });
   return {
     decider: (decider) => session.call(once(`decider ${decider.name}`, PlainDecider.make(session, decider))),

@@ -81,7 +81,11 @@ export const make = <Own>(
         catch: (error) => new Thrown(error),
       }),
     inner: (effect) => Scope.provide(effect, inner),
-    source: (layer) => Effect.asVoid(Layer.buildWithScope(layer, sources)),
+    source: (layer) =>
+      Effect.flatMap(Scope.fork(sources), (scope) =>
+        // What could not begin as a whole leaves nothing running.
+        Effect.onError(Effect.asVoid(Layer.buildWithScope(layer, scope)), (cause) => Scope.close(scope, Exit.failCause(cause))),
+      ),
     close: () => (closing ??= end()),
   };
 };

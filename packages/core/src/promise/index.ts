@@ -9,6 +9,7 @@ export { type Bus, type Database, memory, type Stores } from "./Database.ts";
 export { accept, type Answer, type DeciderOptions, type PlainDecider, reject, type SubmitOptions, type Verdict } from "./PlainDecider.ts";
 export { type Handler, handler, type HandlerOptions, type Received } from "./PlainHandler.ts";
 export { type Instance, outcome, type Outcome, type PlainSaga, type PlainStep, type SagaOptions, type Said, step } from "./PlainSaga.ts";
+export * as SagaVersions from "./PlainVersions.ts";
 export * as SagaClient from "./SagaClient.ts";
 export { SagaError, type SagaErrorCode } from "./SagaError.ts";
 export { command, event, type Parse, shape } from "./Shape.ts";
