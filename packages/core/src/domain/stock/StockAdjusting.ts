@@ -9,10 +9,16 @@ import { type Adjustment, type Hold, quantityOf, shelfOf, type StockView } from 
 import { done, invalid, type Verdict } from "./StockVerdict.ts";
 import { tagOf, type Warehouse } from "./Warehouse.ts";
 
+/** 1 to `IDENTIFIER_MAX` printable characters. Others no person can read, and some (NUL, half a surrogate pair) no database keeps. */
+export const isAdjustmentId = (id: string): boolean => id.length > 0 && id.length <= IDENTIFIER_MAX && !UNPRINTABLE.test(id);
+
+/** Control characters, and surrogates without their other half. */
+const UNPRINTABLE = /[\p{Cc}\p{Cs}]/u;
+
 export const adjust = (state: StockView, command: Adjust, now: Timestamp): Verdict => {
   const { id, sku, delta, kind = "correct" } = command;
   const warehouse = tagOf(command.warehouse);
-  if (id.length === 0 || id.length > IDENTIFIER_MAX) return invalid(`an adjustment's id has 1 to ${IDENTIFIER_MAX} characters`);
+  if (!isAdjustmentId(id)) return invalid(`an adjustment's id has 1 to ${IDENTIFIER_MAX} printable characters`);
   if (!Number.isSafeInteger(delta) || Math.abs(delta) > STOCK_MAX) return invalid(`delta must be a whole number up to ${STOCK_MAX}`);
   if (delta < 0 && kind !== "correct") return invalid("what was received or returned is not negative");
   const seen = state.adjustments.get(id);

@@ -63,7 +63,7 @@ export interface Renew {
 
 export interface Adjust {
   readonly _tag: "Adjust";
-  /** The same id is counted once. */
+  /** The same id is counted once. 1 to `IDENTIFIER_MAX` printable characters. */
   readonly id: string;
   readonly sku: Sku;
   readonly delta: number;

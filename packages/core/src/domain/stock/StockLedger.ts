@@ -20,6 +20,7 @@ import type { Sku } from "./Sku.ts";
 import type { StockAccepted, StockCommand, StockRejection } from "./StockCommand.ts";
 import * as Decision from "./StockDecision.ts";
 import * as StockBook from "./StockBook.ts";
+import { isAdjustmentId } from "./StockAdjusting.ts";
 import { apply, type StockEvent } from "./StockEvent.ts";
 import {
   availableOf,
@@ -119,7 +120,8 @@ export const touches = (commands: ReadonlyArray<StockCommand>): Touched => {
   const buyers = new Set<BuyerKey>();
   for (const command of commands) {
     if (command._tag === "Adjust") {
-      adjustments.add(command.id);
+      // Another one was never counted, and a database may not even look for it.
+      if (isAdjustmentId(command.id)) adjustments.add(command.id);
       skus.add(command.sku);
     } else {
       orders.add(command.orderId);

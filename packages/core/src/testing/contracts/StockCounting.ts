@@ -20,6 +20,16 @@ export const counting: ReadonlyArray<Contract.Case<StockReservation>> = [
       yield* same(yield* shop.adjust("out", ghost, -1), no({ _tag: "UnknownSku", sku: ghost }));
     }),
   ),
+  sentence("refuses an adjustment whose id no database keeps, and counts one in any script", (shop) =>
+    Effect.gen(function* () {
+      const apple = yield* shop.sku(5);
+      for (const name of ["nul\u0000", "half\ud83d", "\udc4b-half", "two\nlines", "\u0085"])
+        yield* same(word(yield* shop.adjust(name, apple, 1)), "InvalidQuantity", JSON.stringify(name));
+      yield* same((yield* shop.books(apple)).onHand, 5);
+      const counted = yes({ _tag: "Adjusted", sku: apple, onHand: 6, shortage: 0 });
+      for (const _ of [1, 2]) yield* same(yield* shop.adjust("Lieferung Ä 7/世界 👋", apple, 1), counted);
+    }),
+  ),
   sentence("keeps why goods were counted: what was received or returned is not negative", (shop) =>
     Effect.gen(function* () {
       const apple = yield* shop.sku(5);

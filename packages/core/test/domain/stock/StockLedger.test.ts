@@ -106,6 +106,9 @@ describe("StockLedger", () => {
       Result.match(after([[0, command]]).answer ?? Result.fail(null), { onSuccess: (it) => it._tag, onFailure: (it) => it?._tag });
     expect(word(adjust("", 1))).toBe("InvalidQuantity");
     expect(word(adjust("x".repeat(IDENTIFIER_MAX + 1), 1))).toBe("InvalidQuantity");
+    expect(["\u0000", "a\nb", "\u007f", "\ud800", "\udc00\ud800"].map((name) => word(adjust(name, 1)))).toEqual(
+      Array<string>(5).fill("InvalidQuantity"),
+    );
     expect(word(adjust("much", STOCK_MAX + 1))).toBe("InvalidQuantity");
     expect(word(adjust("too much", STOCK_MAX))).toBe("InvalidQuantity");
     expect(word(adjust("all", -8))).toBe("Adjusted");
