@@ -65,27 +65,41 @@ export const settle = Effect.fnUntraced(function* (
   if (rows.length === 0) return [];
   const shards = rows.map(({ shard }) => shard);
   const locks = { name: PgShard.ofOutbox(client.tables), own: sql.ownWaiting };
-  const settling = Effect.forEach(shards, (shard) => settleOwned(client, sql, shard, messageIds, decision));
-  return (yield* PgShard.committing(client, locks, OPERATION, shards, settling)).flat();
+  return yield* PgShard.committing(client, locks, OPERATION, shards, settleOwned(client, sql, shards, messageIds, decision));
 });
 
 type ChosenRow = PgOutboxRow.MetaRow & PgOutboxRow.Place;
 
+/** The shards are locked: nobody else decides about these messages before the commit. */
 const settleOwned = Effect.fnUntraced(function* (
   client: PgClient["Service"],
   sql: Statements,
-  shard: number,
+  shards: ReadonlyArray<number>,
   messageIds: ReadonlyArray<string>,
   decision: ParkedDecision,
 ): Effect.fn.Return<ReadonlyArray<Message.Meta>, StoreError, Transaction> {
-  const { rows } = yield* client.within<ChosenRow>(OPERATION, sql.chosen, [shard, messageIds]);
+  const chosen = yield* Effect.forEach(shards, (shard) =>
+    Effect.map(client.within<ChosenRow>(OPERATION, sql.chosen, [shard, messageIds]), ({ rows }) => ({ shard, rows })),
+  );
+  const parked = chosen.flatMap(({ rows }) => rows.map(PgOutboxRow.metaOf));
+  const isAll = new Set(parked.map(({ id }) => id)).size === new Set(messageIds).size;
+  if (isAll) for (const { shard, rows } of chosen) yield* settleRows(client, sql, shard, rows, decision);
+  return parked;
+});
+
+const settleRows = Effect.fnUntraced(function* (
+  client: PgClient["Service"],
+  sql: Statements,
+  shard: number,
+  rows: ReadonlyArray<ChosenRow>,
+  decision: ParkedDecision,
+): Effect.fn.Return<void, StoreError, Transaction> {
   for (const text of decision.action === "Retry" ? [sql.retry] : [sql.giveUp, sql.discard]) {
     yield* PgOutboxRow.bySlot(rows, (slot, seqs) => client.within(OPERATION, text, [slot, seqs]));
   }
   const [topics, keys] = [rows.map(({ topic }) => topic), rows.map(({ aggregateid }) => aggregateid)];
   yield* client.within(OPERATION, sql.release, [shard, topics, keys]);
   const [by, reason] = [PgText.storable(decision.by), PgText.storable(decision.reason)];
-  const chosen = [rows.map(({ id }) => id), rows.map(({ type }) => type), topics, keys];
-  yield* client.within(OPERATION, record(client.tables), [...chosen, WORD[decision.action], by, reason]);
-  return rows.map(PgOutboxRow.metaOf);
+  const about = [rows.map(({ id }) => id), rows.map(({ type }) => type), topics, keys];
+  yield* client.within(OPERATION, record(client.tables), [...about, WORD[decision.action], by, reason]);
 });

@@ -201,15 +201,18 @@ const settle = Effect.fn("Outbox.settle")(function* (flags: Decision, action: Pa
   const decide = Effect.flatMap(Outbox, (outbox) => outbox.settleParked(flags.ids, { action, by, reason })).pipe(
     Effect.provide(PgOutbox.layer),
   );
-  const settled = yield* Databases.within(schema, decide);
+  const parkedOnes = yield* Databases.within(schema, decide);
   const verb = VERBS[action];
+  const found = new Set(parkedOnes.map(({ id }) => id));
+  const unknown = flags.ids.filter((id) => !found.has(id));
+  // All the named ones or none.
+  const settled = unknown.length === 0 ? parkedOnes : [];
   for (const { id, key, topic, type } of settled) {
     yield* Effect.logInfo(`outbox of ${schema}: ${verb} by ${by}: message ${id}, ${type}, key ${key}, topic ${topic}`);
   }
   const done = settled.map(({ id }) => id);
-  const unknown = flags.ids.filter((id) => !done.includes(id));
   if (flags.json || done.length > 0) {
     yield* Output.data(flags.json, { schema, [verb]: done, unknown }, done.map((id) => `${verb} ${id}`).join("\n"));
   }
-  if (unknown.length > 0) return yield* CliFailure.failed(`not parked in schema ${schema}: ${unknown.join(", ")}`);
+  if (unknown.length > 0) return yield* CliFailure.failed(`nothing was ${verb}: not parked in schema ${schema}: ${unknown.join(", ")}`);
 });

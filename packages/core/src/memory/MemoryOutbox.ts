@@ -180,6 +180,8 @@ const settleParked = Effect.fnUntraced(function* (
   decision: ParkedDecision,
 ): Effect.fn.Return<ReadonlyArray<Message.Meta>, StoreError> {
   const chosen = refusedRows(database).filter((row) => messageIds.has(row.message.id));
+  const parked = chosen.map((row) => metaOf(row.message));
+  if (parked.length < messageIds.size) return parked;
   if (chosen.some((row) => database.busyShards.has(row.shard))) {
     return yield* MemoryDatabase.failure("Contention", "Outbox.settleParked", "a relay is publishing the shard");
   }
@@ -200,5 +202,5 @@ const settleParked = Effect.fnUntraced(function* (
   for (const row of heldRows(database)) if (lanes.has(laneOf(row)) && !blocked.has(laneOf(row))) resume(row);
   database.appends += 1;
   yield* database.appended.release;
-  return chosen.map((row) => metaOf(row.message));
+  return parked;
 });

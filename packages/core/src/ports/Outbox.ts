@@ -101,10 +101,10 @@ export class Outbox extends Context.Service<
     /** What the bus refused for good, in seq order, at most `max`. */
     readonly parked: (max: number) => Effect.Effect<ReadonlyArray<Parked>, StoreError>;
     /**
-     * Carries out and records a person's decision about parked messages; returns those that were parked. `Retry`: they are pending
-     * again. `Discard`: they are deleted, and never published. What was held behind them is pending again, in seq order,
-     * unless another parked message of the key blocks it. All of it or nothing. Takes the shards as a drain does: `Contention`
-     * if one stays busy.
+     * Carries out and records a person's decision about parked messages; returns those that were parked: if they are not all
+     * that were named, nothing was done. `Retry`: they are pending again. `Discard`: they are deleted, and never published.
+     * What was held behind them is pending again, in seq order, unless another parked message of the key blocks it. All of it
+     * or nothing. Takes the shards as a drain does: `Contention` if one stays busy.
      */
     readonly settleParked: (
       messageIds: ReadonlyArray<string>,

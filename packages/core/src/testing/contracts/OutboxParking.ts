@@ -134,7 +134,7 @@ export const parking: ReadonlyArray<Contract.Case<UnitOfWork | Outbox>> = [
     }),
   ),
   Contract.check(
-    "a decision about a message that is not parked changes nothing",
+    "a decision about a message that is not parked changes nothing, also about the others that it names",
     Effect.gen(function* () {
       const { key, messages } = yield* blockedKey();
       const outbox = yield* Outbox;
@@ -142,6 +142,9 @@ export const parking: ReadonlyArray<Contract.Case<UnitOfWork | Outbox>> = [
       for (const action of ["Retry", "Discard"] as const) {
         const others = [idOf(messages, 0), idOf(messages, 2), yield* Contract.uuid, "not an id"];
         yield* Contract.equal(yield* outbox.settleParked(others, decisionTo(action)), [], "what was settled");
+        const one = [idOf(messages, 1)];
+        const parked = yield* outbox.settleParked([...one, "not an id"], decisionTo(action));
+        yield* Contract.equal(ids(parked), one, "what is parked of those that were named, when not all are");
       }
       yield* Contract.equal((yield* parkedOf(key)).length, 1, "still parked");
       yield* Contract.equal(yield* outbox.decisions(UNLIMITED), before, "nothing was recorded");
