@@ -11,7 +11,7 @@ const topic = { topic: "trips", key: ({ trip }: { readonly trip: string }) => tr
 const trip = ({ trip }: Data) => ({ trip });
 const bill = ({ trip, price }: Data) => ({ trip, price });
 
-/** Whoever does the work. `key` is the same when a call is made again: by it they do it once. */
+/** Whoever does the work. `key` is the same when a call is made again, and another one for its undo: by it they do it once. */
 export interface Agents {
   readonly reserve: (what: string, trip: string, key: string) => Promise<"reserved" | "full">;
   readonly release: (what: string, trip: string, key: string) => Promise<void>;

@@ -68,8 +68,8 @@ describe("a trip", () => {
       steps: { "reserve-flight": "undone", "reserve-car": "undone" },
     });
     expect(calls.filter((call) => call.startsWith("release")).toSorted()).toEqual([
-      "release t:reserve-car:1",
-      "release t:reserve-flight:1",
+      "release t:reserve-car:1/undo",
+      "release t:reserve-flight:1/undo",
     ]);
     expect(calls.filter((call) => call.includes("pay"))).toEqual([]);
   });
@@ -77,7 +77,30 @@ describe("a trip", () => {
   it("gives back everything when the card is declined", async () => {
     const calls: Array<string> = [];
     expect(await book(agentsOf(calls, "card"))).toMatchObject({ status: "compensated", failure: { step: "pay", reason: "declined" } });
-    expect(calls.filter((call) => call.startsWith("release")).toSorted()).toEqual(RESERVED.map((key) => `release ${key}`).toSorted());
+    expect(calls.filter((call) => call.startsWith("release")).toSorted()).toEqual(RESERVED.map((key) => `release ${key}/undo`).toSorted());
+  });
+
+  it("leaves nothing reserved when the card is declined, with agents who do a key once, whatever they are asked under it", async () => {
+    const keys = new Set<string>();
+    const reserved = new Set<string>();
+    const once = (key: string, act: () => void): void => {
+      if (keys.has(key)) return;
+      keys.add(key);
+      act();
+    };
+    let most = 0;
+    const agents: Agents = {
+      ...agentsOf([], "card"),
+      reserve: async (what, _, key) => {
+        once(key, () => reserved.add(what));
+        most = Math.max(most, reserved.size);
+        return "reserved";
+      },
+      release: async (what, _, key) => once(key, () => reserved.delete(what)),
+    };
+    expect(await book(agents)).toMatchObject({ status: "compensated", failure: { step: "pay" } });
+    expect(most).toBe(3);
+    expect([...reserved]).toEqual([]);
   });
 
   it("takes less than 80 lines", () => {

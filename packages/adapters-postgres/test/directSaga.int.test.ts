@@ -91,7 +91,7 @@ describe.runIf(server !== null)("a direct saga on PostgreSQL", () => {
       expect(after.map(({ key, seat }) => [key, seat])).toEqual(after.map(() => ["t:pay:1", Trip.SEAT]));
     });
 
-    it(`killed where an undo ${moment}: another process asks for it again, under its key`, async () => {
+    it(`killed where an undo ${moment}: another process asks for it again, under the key of that undo`, async () => {
       const runtime = await runtimeOf(database.url);
       const first = start(["t"], { hangsAt: `cancel ${moment}`, refuses: true });
       await vi.waitFor(async () => expect((await lines()).map(said)).toContain(`cancel ${moment}`), PATIENCE);
@@ -100,7 +100,7 @@ describe.runIf(server !== null)("a direct saga on PostgreSQL", () => {
       expect(await atRest(runtime, ["t"])).toEqual(["compensated"]);
       const after = (await lines()).filter(({ pid }) => pid !== first.pid);
       expect([...new Set(after.map(said))]).toEqual(["cancel begins", "cancel done"]);
-      expect([...new Set(after.map(({ key }) => key))]).toEqual(["t:book:1"]);
+      expect([...new Set(after.map(({ key }) => key))]).toEqual(["t:book:1/undo"]);
     });
   }
 

@@ -5,21 +5,25 @@
  *
  * 1. A step is called only after the commit that asks for it: its instance says `sent`, and its timer stands.
  * 2. The next step is called only after the commit that holds this one's outcome. Instances share their commits.
- * 3. A step is called at least once, each time under the same key (`<instance>:<step>:<round>`), by which it must be
- *    idempotent. An outcome counts once: a late or second one changes nothing.
+ * 3. A step is called at least once, each time under the same key (`<instance>:<step>:<round>`, its undo under
+ *    `<instance>:<step>:<round>/undo`), by which it must be idempotent. An outcome counts once: a second one changes nothing, a
+ *    late one what it would have done, if it is still awaited.
  * 4. A process that dies leaves its instances to their timers: whoever pumps them, here or elsewhere, asks again.
  *
- * 5. While a process follows an instance it need not read it: what it wrote last is a guess at what is there. A decision upon
+ * 5. While a call is under way here it is not made a second time here, and its undo waits for its end (`DirectSagaCalls`).
+ *
+ * 6. While a process follows an instance it need not read it: what it wrote last is a guess at what is there. A decision upon
  *    a guess always writes, and the write refuses an outdated one; then the instance is read.
  *
  * No aggregate stands beside it. A command that no function here performs goes through the outbox, as in any saga, and its
  * reply enters by `handle`.
  */
-import { Duration, Effect, Exit, Result, type Scope } from "effect";
+import { Duration, Effect, Exit, Fiber, Option, Result, type Scope } from "effect";
 import type * as Message from "../domain/Message.ts";
 import type { Definition } from "../domain/saga/Saga.ts";
 import type * as SagaDecider from "../domain/saga/SagaDecider.ts";
-import type * as SagaVersions from "../domain/saga/SagaVersions.ts";
+import * as SagaRules from "../domain/saga/SagaRules.ts";
+import * as SagaVersions from "../domain/saga/SagaVersions.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
 import { SagaStore } from "../ports/SagaStore.ts";
 import { StoreError } from "../ports/StoreError.ts";
@@ -28,34 +32,25 @@ import * as Aggregate from "./Aggregate.ts";
 import * as CommandHandler from "./CommandHandler.ts";
 import * as DirectSagaAggregate from "./DirectSagaAggregate.ts";
 import type { Answer, Ask, Command, Followed, State, Thread } from "./DirectSagaAggregate.ts";
+import * as DirectSagaCalls from "./DirectSagaCalls.ts";
+import type { Outcome, Step } from "./DirectSagaCalls.ts";
+import * as DirectSagaPart from "./DirectSagaPart.ts";
 import * as Mailbox from "./Mailbox.ts";
 import * as TimerPump from "./TimerPump.ts";
 
-/** What a step came to: one of the messages that its definition awaits. */
-export interface Outcome {
-  readonly type: string;
-  readonly topic: string;
-  readonly body: unknown;
-}
-
-/** The function of a command. */
-export interface Step<R = never> {
-  readonly type: string;
-  readonly perform: (body: unknown, stepKey: string) => Effect.Effect<Outcome, unknown, R>;
-}
+export { LATE_MAX_MS, type Outcome, type Step } from "./DirectSagaCalls.ts";
 
 /**
- * Performs `type`: a step's command, or an undo's. A failure, a defect, or no outcome within the definition's timeout is no
- * outcome: the step is asked again by its timer. What failed for good is an outcome, too: the definition's failure reply.
+ * Performs `type`: a step's command or probe, under the step's key, or an undo's, under that key and `/undo`. A failure or a defect
+ * is no outcome: the step is asked again by its timer. So is a call that outlasts the definition's timeout, but it goes on: it is
+ * not made again meanwhile, and its outcome counts when it comes, if it is still awaited. A call that outlasts it by
+ * `LATE_MAX_MS` is interrupted. What failed for good is an outcome, too: the definition's failure reply.
  */
-export const step = <B, E, R>(
-  type: Message.MessageType<B>,
-  perform: (body: B, stepKey: string) => Effect.Effect<Outcome, E, R>,
-): Step<R> => ({
+export const step = <B, E, R>(type: Message.MessageType<B>, perform: (body: B, key: string) => Effect.Effect<Outcome, E, R>): Step<R> => ({
   type: type.type,
-  perform: (json, stepKey) => {
+  perform: (json, key) => {
     const body = type.decode(json);
-    return Result.isSuccess(body) ? perform(body.success, stepKey) : Effect.fail(body.failure);
+    return Result.isSuccess(body) ? perform(body.success, key) : Effect.fail(body.failure);
   },
 });
 
@@ -99,29 +94,30 @@ export interface Moved {
 export const make = Effect.fnUntraced(function* <D, R>(
   options: Options<D, R>,
 ): Effect.fn.Return<DirectSaga<D>, never, R | CommandHandler.Ports | SagaStore | Scope.Scope> {
-  const { definition } = options;
+  const { definition, steps } = options;
   const scope = yield* Effect.scope;
-  const services = yield* Effect.context<R>();
-  const performers = new Map(options.steps.map((each) => [each.type, each.perform]));
+  const versions = SagaVersions.make(definition, options.older);
+  const types = steps.map(({ type }) => type);
+  const problem = DirectSagaPart.problem(versions.known, types);
+  if (problem !== null) SagaRules.refuse(definition.name, problem);
+  const performed = new Set(types);
+  const begin = DirectSagaCalls.make(definition.name, steps, yield* Effect.context<R>(), scope);
   const followed: Followed = new Map();
   const mailbox = yield* Mailbox.make<Aggregate.Input<Command<D>>, CommandHandler.Handled<Answer>, CommandHandler.Ports | SagaStore>({
     name: definition.name,
     key: Aggregate.keyOf,
-    run: CommandHandler.runBatch(DirectSagaAggregate.make(definition, options.older, (type) => performers.has(type), followed)),
+    run: CommandHandler.runBatch(DirectSagaAggregate.make(versions, (type) => performed.has(type), followed)),
   });
 
-  /** Calls the function of `ask`; null if it gave no outcome. */
-  const perform = (ask: Ask): Effect.Effect<Outcome | null> => {
-    const call = performers.get(ask.draft.type);
-    if (call === undefined) return Effect.succeed(null);
-    return Effect.suspend(() => call(ask.draft.json, ask.draft.stepKey ?? "")).pipe(
-      Effect.timeout(Duration.millis(ask.timeoutMillis)),
-      Effect.provideContext(services),
-      Effect.catchCause((cause) =>
-        Effect.as(Effect.logWarning(`${definition.name}: ${ask.draft.stepKey} gave no outcome; its timer asks again`, cause), null),
+  /** In the background: whoever brought what asks for it does not wait for functions. */
+  const behind = <A>(work: Effect.Effect<A, Mailbox.Failure>) =>
+    Effect.forkIn(
+      Effect.catchCause(work, (cause) =>
+        Effect.logWarning(`${definition.name}: an outcome could not be written; its timer asks again`, cause),
       ),
+      scope,
     );
-  };
+  const told = (key: string, ask: Ask, outcome: Outcome) => mailbox.submit(Aggregate.request(key, replyOf(ask.draft, outcome)));
 
   /** Sees an instance through from `first` on, as far as this process performs what is asked. */
   const follow = (
@@ -139,12 +135,20 @@ export const make = Effect.fnUntraced(function* <D, R>(
       status = handled.answer.status;
       // Not if another input of that commit moved it on.
       if (thread.written?.instance === instance) thread.guess = thread.written;
-      return Effect.forEach(asks, performed, { concurrency: "unbounded", discard: true });
+      return Effect.forEach(asks, perform, { concurrency: "unbounded", discard: true });
     };
-    const performed = (ask: Ask): Effect.Effect<void, Mailbox.Failure> =>
-      Effect.flatMap(perform(ask), (outcome) =>
-        outcome === null ? Effect.void : Effect.flatMap(mailbox.submit(Aggregate.request(key, replyOf(ask.draft, outcome))), goOn),
-      );
+    const perform = (ask: Ask): Effect.Effect<void, Mailbox.Failure> =>
+      Effect.flatMap(begin(ask), (call) => {
+        if (call === null) return Effect.void;
+        const late = Effect.flatMap(Fiber.join(call), (outcome) =>
+          outcome === null ? Effect.void : follow(key, null, told(key, ask, outcome)),
+        );
+        return Effect.flatMap(inTime(call, ask.timeoutMillis), (found) => {
+          if (Option.isNone(found))
+            return Effect.andThen(Effect.logWarning(`${definition.name}: ${ask.key} takes longer than its timeout`), behind(late));
+          return found.value === null ? Effect.void : Effect.flatMap(told(key, ask, found.value), goOn);
+        });
+      });
     const loop = Effect.map(Effect.flatMap(first, goOn), () => status);
     const forget = Effect.sync(() => {
       if (followed.get(key) === thread) followed.delete(key);
@@ -152,7 +156,7 @@ export const make = Effect.fnUntraced(function* <D, R>(
     return Effect.ensuring(loop, forget);
   };
 
-  /** What timers and messages ask for is performed in the background: whoever brought them does not wait for functions. */
+  /** What timers and messages ask for is performed in the background. */
   const entrance: Mailbox.Mailbox<Aggregate.MessageInput | Aggregate.TimerInput, CommandHandler.Handled<Answer>> = {
     submit: (input) => Effect.tap(mailbox.submit(input), (handled) => goOn(input, handled)),
     submitAll: (inputs) =>
@@ -165,10 +169,7 @@ export const make = Effect.fnUntraced(function* <D, R>(
   };
   const goOn = (input: Aggregate.MessageInput | Aggregate.TimerInput, handled: CommandHandler.Handled<Answer>) => {
     if (handled._tag !== "Answered" || handled.answer.asks.length === 0) return Effect.void;
-    const gone = Effect.catchCause(follow(Aggregate.keyOf(input), null, Effect.succeed(handled)), (cause) =>
-      Effect.logWarning(`${definition.name}: an outcome could not be written; its timer asks again`, cause),
-    );
-    return Effect.forkIn(gone, scope);
+    return behind(follow(Aggregate.keyOf(input), null, Effect.succeed(handled)));
   };
 
   const started = (id: string, data: D) => mailbox.submit(Aggregate.request(id, (now) => ({ _tag: "Start", id, data, now })));
@@ -190,6 +191,17 @@ export const make = Effect.fnUntraced(function* <D, R>(
     handle: (envelopes) => entrance.submitAll(envelopes.map((envelope) => ({ _tag: "Message", envelope }))),
   };
 });
+
+/** None: it still runs. Whoever is interrupted while it waits interrupts the call. */
+const inTime = (call: DirectSagaCalls.Call, timeoutMillis: number): Effect.Effect<Option.Option<Outcome | null>> => {
+  const over = call.pollUnsafe();
+  // A function that answers at once needs no clock.
+  if (over !== undefined) return Effect.map(over, Option.some);
+  return Fiber.join(call).pipe(
+    Effect.timeoutOption(Duration.millis(timeoutMillis)),
+    Effect.onInterrupt(() => Fiber.interrupt(call)),
+  );
+};
 
 /** The outcome as the reply that the definition awaits. It has no identity: the step's key is what counts. */
 const replyOf =

@@ -1,11 +1,10 @@
 /**
  * The instances of a `DirectSaga` as an aggregate: what is decided, what is to be called after the commit, and, of an instance
- * that this process follows, what it wrote last, so that it need not be read (invariant 5 there).
+ * that this process follows, what it wrote last, so that it need not be read (invariant 6 there).
  */
 import { Effect, Schema } from "effect";
 import type * as Message from "../domain/Message.ts";
 import type { TimerRequest } from "../domain/saga/Coordinator.ts";
-import type { Definition } from "../domain/saga/Saga.ts";
 import type * as SagaDecider from "../domain/saga/SagaDecider.ts";
 import * as SagaInstance from "../domain/saga/SagaInstance.ts";
 import * as SagaVersions from "../domain/saga/SagaVersions.ts";
@@ -14,10 +13,13 @@ import { SagaStore } from "../ports/SagaStore.ts";
 import { StoreError } from "../ports/StoreError.ts";
 import type * as Aggregate from "./Aggregate.ts";
 import * as Batch from "./Batch.ts";
+import * as DirectSagaPart from "./DirectSagaPart.ts";
 
 /** What a decision asks this process to do after its commit. */
-export interface Ask {
+export interface Ask extends DirectSagaPart.Part {
   readonly draft: Message.Draft;
+  /** What its function is given: the step's key, and `/undo` behind it for an undo, which is another call than what it undoes. */
+  readonly key: string;
   readonly timeoutMillis: number;
 }
 
@@ -58,12 +60,11 @@ export type Followed = Map<string, Thread>;
 
 /** Instances behind the ports, each in its version. */
 export const make = <D>(
-  definition: Definition<D, never>,
-  older: ReadonlyArray<SagaVersions.Older<never>> | undefined,
+  versions: SagaVersions.Versions<D, never>,
   isPerformedHere: (type: string) => boolean,
   followed: Followed,
 ): Aggregate.Aggregate<State, Command<D>, Answer, SagaStore> => {
-  const versions = SagaVersions.make(definition, older);
+  const definition = versions.newest;
   return {
     name: definition.name,
     initial: NOTHING,
@@ -113,8 +114,8 @@ export const make = <D>(
       const timers: Array<TimerRequest> = [];
       const asks: Array<Ask> = [];
       for (const send of sends) {
-        if (send._tag === "Message" && isPerformedHere(send.draft.type)) {
-          asks.push({ draft: send.draft, timeoutMillis: send.answerBy - now });
+        if (send._tag === "Message" && instance !== null && isPerformedHere(send.draft.type)) {
+          asks.push(askOf(DirectSagaPart.of(versions.known, instance, send.draft), send.draft, send.answerBy - now));
         } else if (send._tag === "Message") drafts.push(send.draft);
         else if (send._tag !== "Local") timers.push(send);
       }
@@ -127,6 +128,11 @@ export const make = <D>(
     encodeAnswer: ({ status }) => status,
     decodeAnswer: (status) => ({ status: decodeStatus(status), asks: [], instance: null }),
   };
+};
+
+const askOf = (part: DirectSagaPart.Part, draft: Message.Draft, timeoutMillis: number): Ask => {
+  const stepKey = draft.stepKey ?? "";
+  return { ...part, draft, key: part.isUndo ? `${stepKey}/undo` : stepKey, timeoutMillis };
 };
 
 const moved = <D>(

@@ -136,13 +136,12 @@ describe("DirectSaga", () => {
       }),
     );
     expect(value).toBe("compensated");
-    expect(log.map(({ type, key }) => `${type} ${key}`)).toEqual(["book t:book-flight:1", "pay t:pay:1", "cancel t:book-flight:1"]);
+    expect(log.map(({ type, key }) => `${type} ${key}`)).toEqual(["book t:book-flight:1", "pay t:pay:1", "cancel t:book-flight:1/undo"]);
   });
 
   it.each([
     ["fails", () => Effect.fail("no connection")],
     ["dies", () => Effect.die(new Error("a bug"))],
-    ["never ends", () => Effect.never],
   ])("asks a step again under the same key, by its timer, when its function %s", (_, first) => {
     const { value, log } = run((calls) =>
       Effect.gen(function* () {

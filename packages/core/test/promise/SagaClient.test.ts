@@ -173,7 +173,7 @@ describe("a saga behind promises", () => {
     await trips.run("u", { id: "u" });
     await approve({ id: "u" });
     await vi.waitFor(async () => expect((await trips.find("u"))?.failure).toEqual({ step: "pay", reason: "declined" }), WAIT);
-    await vi.waitFor(() => expect(calls).toEqual(["t:hold:1", "undo t:hold:1", "u:hold:1", "u:pay:1", "undo u:hold:1"]), WAIT);
+    await vi.waitFor(() => expect(calls).toEqual(["t:hold:1", "undo t:hold:1/undo", "u:hold:1", "u:pay:1", "undo u:hold:1/undo"]), WAIT);
   });
 
   it("is started by a message, once, however often it comes", async () => {
