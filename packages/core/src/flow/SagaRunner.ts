@@ -12,6 +12,7 @@ import { OrderId } from "../domain/order/OrderId.ts";
 import * as Coordinator from "../domain/saga/Coordinator.ts";
 import * as SagaDecider from "../domain/saga/SagaDecider.ts";
 import * as SagaInstance from "../domain/saga/SagaInstance.ts";
+import * as SagaRules from "../domain/saga/SagaRules.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
 import { OrderStore } from "../ports/OrderStore.ts";
 import { type SagaRecord, SagaStore } from "../ports/SagaStore.ts";
@@ -64,6 +65,7 @@ export const make = (
   definition: Checkout.Definition,
   older: ReadonlyArray<Checkout.Definition> = [],
 ): Aggregate<State, Command, Answer, OrderStore | SagaStore> => {
+  for (const each of [...older, definition]) SagaRules.expectWhole(each);
   const known = new Map([...older, definition].map((each) => [each.version, each]));
   const definitionOf = ({ saga }: State): Checkout.Definition => (saga === null ? definition : (known.get(saga.version) ?? definition));
   return {

@@ -126,7 +126,7 @@ const declare = (startAfter: number, ttlMillis: number, timeout: number, payment
     version: 1,
     data: Data,
     startAfter,
-    undoRetry: { first: timeout, max: UNDO_RETRY_MAX_MS },
+    undoRetry: { first: timeout, max: Math.max(timeout, UNDO_RETRY_MAX_MS) },
     onTurned,
     onUndone,
     canceled: (by) => (by === "user" ? "canceledByUser" : "canceledByOperator"),

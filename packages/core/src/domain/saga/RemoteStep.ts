@@ -1,6 +1,7 @@
 /** How a step that sends a command and awaits a reply is declared, and what becomes of the declaration. */
-import { Duration } from "effect";
+import type { Duration } from "effect";
 import type * as Message from "../Message.ts";
+import * as SagaRules from "./SagaRules.ts";
 import * as SignalStep from "./SignalStep.ts";
 import type { FailedReply, Kind, Otherwise, Probe, RemoteStep, Retry, RetryOn } from "./SagaStep.ts";
 
@@ -100,7 +101,7 @@ export type RetriableOptions<D, B, R, U, PB, SB> = Options<D, B, R, PB, SB> & {
     | { readonly failed: ReadonlyArray<FailedReply>; readonly otherwise: Otherwise }
   );
 
-interface AnyOptions<D, B, R, U, PB, SB> extends Options<D, B, R, PB, SB> {
+export interface AnyOptions<D, B, R, U, PB, SB> extends Options<D, B, R, PB, SB> {
   readonly failed?: ReadonlyArray<FailedReply>;
   readonly otherwise?: Otherwise;
   readonly undo?: UndoOptions<D, U>;
@@ -138,7 +139,7 @@ export const make = <D, B, R, U, PB, SB>(
     ],
     ...undoOf(undo),
     probe: probe === undefined ? null : probeOf(probe),
-    timeoutMillis: Duration.toMillis(options.timeout ?? TIMEOUT_MS),
+    timeoutMillis: SagaRules.millisOf(options.timeout ?? TIMEOUT_MS),
     attemptsMax: options.attempts ?? ATTEMPTS_MAX,
     timeoutReason: options.timeoutReason ?? "timeout",
     retry: options.retry === undefined ? null : retryOf(options.retry),
@@ -182,14 +183,14 @@ const probeOf = <D, PB>({ send, with: body, unseen }: ProbeOptions<D, PB>): Prob
 
 const retryOf = ({ rounds, first, max, jitter = JITTER }: RetryOptions): Retry => ({
   rounds,
-  firstMillis: Duration.toMillis(first),
-  maxMillis: Duration.toMillis(max),
+  firstMillis: SagaRules.millisOf(first),
+  maxMillis: SagaRules.millisOf(max),
   jitter,
 });
 
 const retryOnOf = <D, SB>({ signal, onSignal, within, rounds = SIGNAL_ROUNDS_MAX }: RetryOnOptions<D, SB>): RetryOn<D> => ({
   signal,
   early: SignalStep.early(signal, onSignal, []),
-  timeoutMillis: Duration.toMillis(within),
+  timeoutMillis: SagaRules.millisOf(within),
   rounds,
 });

@@ -11,16 +11,16 @@
  *   succeed at some time, or say what else (`otherwise`).
  * - What does not compile: a second pivot, `Saga.step` after it or `Saga.retriable` before it, a missing undo, a retriable
  *   step that may fail without `otherwise`, and a saga without a pivot wherever a definition is asked for.
- * - The rest is refused when it is declared, with what to do (`SagaRules`).
+ * - The rest is refused when it is declared, with what to do (`SagaRules`); so is all of that, for a program without types.
  *
  * A definition is data and pure functions. `SagaDecider` decides what happens next; nothing here sends anything.
  */
-import { Duration, Pipeable, type Schema } from "effect";
+import { type Duration, Pipeable, type Schema } from "effect";
 import type * as Message from "../Message.ts";
 import * as RemoteStep from "./RemoteStep.ts";
 import type { Definition, Draft, Failure, Phase, UnknownInstance } from "./SagaDefinition.ts";
 import * as SagaRules from "./SagaRules.ts";
-import type { Step } from "./SagaStep.ts";
+import type { Kind, Step } from "./SagaStep.ts";
 import * as SignalStep from "./SignalStep.ts";
 
 export type { Definition, Draft, Failure, Phase, UnknownInstance } from "./SagaDefinition.ts";
@@ -56,7 +56,13 @@ export interface Options<D, E, C> {
 /** First and longest pause between two requests of an undo, in milliseconds, unless the saga says otherwise. */
 export const UNDO_RETRY_MS = { first: 10_000, max: 60_000 };
 
-export const make = <D, E, C = never>(name: string, options: Options<D, E, C>): Draft<D, C, "open"> => ({
+export const make = <D, E, C = never>(name: string, options: Options<D, E, C>): Draft<D, C, "open"> => {
+  const draft = begun(name, options);
+  const problem = SagaRules.ofSaga(draft);
+  return problem === null ? draft : SagaRules.refuse(name, problem);
+};
+
+const begun = <D, E, C>(name: string, options: Options<D, E, C>): Draft<D, C, "open"> => ({
   ...Pipeable.Prototype,
   name,
   version: options.version,
@@ -65,12 +71,12 @@ export const make = <D, E, C = never>(name: string, options: Options<D, E, C>): 
   steps: [],
   last: [],
   awaits: [],
-  startAfterMillis: Duration.toMillis(options.startAfter ?? 0),
-  deadlineMillis: options.deadline === undefined ? null : Duration.toMillis(options.deadline),
+  startAfterMillis: SagaRules.millisOf(options.startAfter ?? 0),
+  deadlineMillis: options.deadline === undefined ? null : SagaRules.millisOf(options.deadline),
   deadlineReason: options.deadlineReason ?? "deadline",
   undoRetryMillis: {
-    first: Duration.toMillis(options.undoRetry?.first ?? UNDO_RETRY_MS.first),
-    max: Duration.toMillis(options.undoRetry?.max ?? UNDO_RETRY_MS.max),
+    first: SagaRules.millisOf(options.undoRetry?.first ?? UNDO_RETRY_MS.first),
+    max: SagaRules.millisOf(options.undoRetry?.max ?? UNDO_RETRY_MS.max),
   },
   unknownInstance: options.unknownInstance ?? "ignore",
   onTurned: options.onTurned ?? (() => null),
@@ -88,7 +94,7 @@ export const step =
     options: RemoteStep.CompensatableOptions<NoInfer<D>, B, R, U, PB, SB>,
   ): Part<D, C, "open"> =>
   (draft) =>
-    add(draft, "open", RemoteStep.make<D, B, R, U, PB, SB>(name, "compensatable", draft.last, options));
+    remote(draft, "open", name, "compensatable", options);
 
 /**
  * The point of no return. Refused, the saga turns around; unknown, it is asked again until it is known. Its undo is for a
@@ -100,7 +106,7 @@ export const pivot =
     options: RemoteStep.PivotOptions<NoInfer<D>, B, R, U, PB, SB>,
   ): Part<D, C, "open", "pivoted"> =>
   (draft) =>
-    add(draft, "pivoted", RemoteStep.make<D, B, R, U, PB, SB>(name, "pivot", draft.last, options));
+    remote(draft, "pivoted", name, "pivot", options);
 
 /** A step after the pivot: asked until it is done. One that may fail for good says what happens `otherwise`. */
 export const retriable =
@@ -109,7 +115,7 @@ export const retriable =
     options: RemoteStep.RetriableOptions<NoInfer<D>, B, R, U, PB, SB>,
   ): Part<D, C, "pivoted"> =>
   (draft) =>
-    add(draft, "pivoted", RemoteStep.make<D, B, R, U, PB, SB>(name, "retriable", draft.last, options));
+    remote(draft, "pivoted", name, "retriable", options);
 
 /** A command to the aggregate in the coordinator's transaction, answered at once. Refused, the saga turns around. */
 export const local =
@@ -140,8 +146,15 @@ export const local =
  */
 export const signal =
   <D, C, P extends Phase, R>(name: string, options: SignalStep.Options<NoInfer<D>, R>): Part<D, C, P> =>
-  (draft) =>
-    add(draft, draft.phase, SignalStep.make<D, R>(name, draft.phase === "open" ? "compensatable" : "retriable", draft.last, options));
+  (draft) => {
+    const problem = SagaRules.ofSignal(name, options);
+    if (problem !== null) SagaRules.refuse(draft.name, problem);
+    return add(
+      draft,
+      draft.phase,
+      SignalStep.make<D, R>(name, draft.phase === "open" ? "compensatable" : "retriable", draft.last, options),
+    );
+  };
 
 /** Branches that run side by side; what comes next waits for all of them. A branch is a step, or several in a row. */
 export const parallel =
@@ -170,6 +183,18 @@ export const answers =
     return draft;
   };
 
+const remote = <D, C, P extends Phase, Q extends Phase, B, R, U, PB, SB>(
+  draft: Draft<D, C, P>,
+  phase: Q,
+  name: string,
+  kind: Kind,
+  options: RemoteStep.AnyOptions<D, B, R, U, PB, SB>,
+): Draft<D, C, Q> => {
+  const problem = SagaRules.ofRemote(name, kind, options);
+  if (problem !== null) SagaRules.refuse(draft.name, problem);
+  return add(draft, phase, RemoteStep.make<D, B, R, U, PB, SB>(name, kind, draft.last, options));
+};
+
 const add = <D, C, P extends Phase, Q extends Phase>(draft: Draft<D, C, P>, phase: Q, added: Step<D, C>): Draft<D, C, Q> => {
   const awaits = added.awaits.filter(({ type }) => !draft.awaits.some((known) => known.type === type));
   const steps = [...draft.steps, added];
@@ -178,10 +203,17 @@ const add = <D, C, P extends Phase, Q extends Phase>(draft: Draft<D, C, P>, phas
   return { ...draft, phase, steps, last: [added.name], awaits: [...draft.awaits, ...awaits] };
 };
 
-/** Longest time from the first request of `from` until `to` is done or given up, in milliseconds: what a hold must outlive. */
+/**
+ * Longest time from the first request of `from` until `to` is done or given up, in milliseconds: what a hold must outlive. Throws
+ * if one of them is no step, or `to` is declared before `from`.
+ */
 export const worstCaseMillis = <D, C>(definition: Definition<D, C>, from: string, to: string): number => {
-  const first = definition.steps.findIndex((candidate) => candidate.name === from);
-  const last = definition.steps.findIndex((candidate) => candidate.name === to);
+  SagaRules.expectWhole(definition);
+  const names = definition.steps.map(({ name }) => name);
+  const [first, last] = [names.indexOf(from), names.indexOf(to)];
+  for (const name of [from, to])
+    if (!names.includes(name)) SagaRules.refuse(definition.name, `"${name}" is no step: name one of ${names.join(", ")}`);
+  if (last < first) SagaRules.refuse(definition.name, `"${to}" is declared before "${from}": the order is ${names.join(", ")}`);
   let total = 0;
   for (const between of definition.steps.slice(first, last + 1)) total += worstOf(between);
   return total;

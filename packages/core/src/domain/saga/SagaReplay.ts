@@ -10,6 +10,7 @@
 import { Result, Schema } from "effect";
 import type { Definition } from "./SagaDefinition.ts";
 import * as SagaDecider from "./SagaDecider.ts";
+import * as SagaRules from "./SagaRules.ts";
 import type { Input, Instance, Send } from "./SagaState.ts";
 
 const Now = { now: Schema.Int };
@@ -48,7 +49,11 @@ export const History = Schema.Struct({
 export type History = typeof History.Type;
 
 /** Parsed JSON; throws if it is no history. */
-export const decode = Schema.decodeUnknownSync(Schema.toCodecJson(History));
+export const decode = (json: unknown): History => {
+  const decoded = Schema.decodeUnknownResult(Schema.toCodecJson(History))(json);
+  if (Result.isSuccess(decoded)) return decoded.success;
+  throw new Error(`this is no recorded history: ${decoded.failure.message}\nKeep as JSON what SagaReplay.record returns`);
+};
 
 /** The first entry after which a definition came to something else. */
 export interface Difference {
@@ -61,6 +66,9 @@ export interface Difference {
 
 /** Runs what happened, and writes down what came of it: a JSON value. */
 export const record = <D, C>(definition: Definition<D, C>, name: string, happened: ReadonlyArray<Happened>): History => {
+  SagaRules.expectWhole(definition);
+  const problem = problemOf(happened);
+  if (problem !== null) SagaRules.refuse(definition.name, `the history "${name}" cannot be run: ${problem}`);
   const entries: Array<History["entries"][number]> = [];
   let instance: Instance<D> | null = null;
   for (const each of happened) {
@@ -74,6 +82,9 @@ export const record = <D, C>(definition: Definition<D, C>, name: string, happene
 /** Runs histories again; the first difference of each. None: the definition decides as was recorded. */
 export const replay = <D, C>(definition: Definition<D, C>, histories: ReadonlyArray<History>): ReadonlyArray<Difference> =>
   histories.flatMap((history) => {
+    if (!isHistory(history)) return SagaRules.refuse(definition.name, "what is replayed is no history: read it with SagaReplay.decode");
+    if (history.saga !== definition.name)
+      return SagaRules.refuse(definition.name, `the history "${history.name}" is of the saga "${history.saga}": replay it with that one`);
     const again = record(
       definition,
       history.name,
@@ -86,6 +97,17 @@ export const replay = <D, C>(definition: Definition<D, C>, histories: ReadonlyAr
     }
     return [];
   });
+
+const isHistory = Schema.is(History);
+
+const isHappened = Schema.is(Happened);
+
+/** What is wrong with a list of what happened; null: nothing. */
+const problemOf = (happened: ReadonlyArray<Happened>): string | null => {
+  if (!Array.isArray(happened)) return "what happened is no list";
+  const wrong = happened.findIndex((each) => !isHappened(each));
+  return wrong === -1 ? null : `entry ${wrong} says nothing that may happen (Start, Reply, LocalReply, Timer, Cancel, Resume, Resolve)`;
+};
 
 const step = <D, C>(
   definition: Definition<D, C>,
@@ -102,7 +124,12 @@ const step = <D, C>(
 /** Null: a message that this definition does not await, or cannot read. */
 const inputOf = <D, C>(definition: Definition<D, C>, instance: Instance<D> | null, happened: Happened): Input<D> | null => {
   if (happened._tag === "Start") {
-    return { ...happened, data: Schema.decodeUnknownSync(Schema.toCodecJson(definition.data))(happened.data) };
+    const data = Schema.decodeUnknownResult(Schema.toCodecJson(definition.data))(happened.data);
+    if (Result.isSuccess(data)) return { ...happened, data: data.success };
+    return SagaRules.refuse(
+      definition.name,
+      `"${happened.id}" starts with data that this definition does not read: ${data.failure.message}`,
+    );
   }
   if (happened._tag !== "Reply") return happened;
   const type = definition.awaits.find((awaited) => awaited.type === happened.type);

@@ -3,12 +3,94 @@
  *
  * It holds after each step that is declared, so a definition that exists keeps it.
  */
-import type { Step } from "./SagaStep.ts";
+import { Duration, Option, Predicate } from "effect";
+import type * as Message from "../Message.ts";
+import type { Draft, Phase } from "./SagaDefinition.ts";
+import type { Kind, RemoteStep, Step } from "./SagaStep.ts";
 
 /** Throws: a wrong definition is a programming error, found at start. */
 export const refuse = (saga: string, problem: string): never => {
   throw new Error(`saga "${saga}": ${problem}`);
 };
+
+/** A time as it is declared, in milliseconds; NaN: it is none. */
+export const millisOf = (input: Duration.Input): number =>
+  Option.getOrElse(Option.map(Duration.fromInput(input), Duration.toMillis), () => NaN);
+
+/** What is wrong with a saga before its first step; null: nothing. */
+export const ofSaga = <D, C>(saga: Draft<D, C, Phase>): string | null => {
+  const { name, version, startAfterMillis, deadlineMillis, undoRetryMillis } = saga;
+  const { first, max } = undoRetryMillis;
+  if (!isName(name)) return `its name is part of keys and cannot be "${name}": ${NAMES}`;
+  if (!isCount(version)) return `its version cannot be ${version}: count from 1`;
+  if (startAfterMillis !== 0 && !isSpan(startAfterMillis)) return `it needs a startAfter of 0 or more ${WHOLE}, not ${startAfterMillis}`;
+  if (deadlineMillis !== null && !isSpan(deadlineMillis)) return `it needs a deadline above 0 ${WHOLE}, not ${deadlineMillis}; or none`;
+  if (!isSpan(first) || !isSpan(max) || max < first)
+    return `it needs pauses 0 < undoRetry.first <= undoRetry.max, in whole milliseconds, not ${first} and ${max}`;
+  return null;
+};
+
+/** Throws for a saga without a pivot: one that is still being declared, by a program without types. */
+export const expectWhole = <D, C>({ name, steps }: Draft<D, C, Phase>): void => {
+  if (steps.some(({ kind }) => kind === "pivot")) return;
+  refuse(name, "it has no pivot: declare the point of no return with Saga.pivot; where nothing follows it, that is the last step");
+};
+
+/** What the types ask for, and a program without them may leave out. */
+interface Declared {
+  readonly undo?: unknown;
+  readonly failed?: ReadonlyArray<unknown>;
+  readonly timeout?: unknown;
+  readonly otherwise?: unknown;
+}
+
+/** What is wrong with the declaration of a step that sends. */
+export const ofRemote = (
+  name: string,
+  kind: Kind,
+  options: Declared & { readonly send?: unknown; readonly done?: unknown },
+): string | null => {
+  if (!isMessage(options.send)) return `"${name}" needs a command to send: a Message.command`;
+  if (!isMessage(options.done)) return `"${name}" needs the reply that says it is done: a Message.event`;
+  const mayFail = kind === "retriable" && (options.failed ?? []).length > 0;
+  return ofUndo(name, kind, options.undo) ?? ofOtherwise(name, mayFail, options.otherwise);
+};
+
+/** What is wrong with the declaration of a signal. */
+export const ofSignal = (name: string, options: Declared & { readonly on?: unknown }): string | null => {
+  if (!isMessage(options.on)) return `"${name}" needs the message that it waits for: on`;
+  return ofOtherwise(name, options.timeout !== undefined || (options.failed ?? []).length > 0, options.otherwise);
+};
+
+const ofUndo = (name: string, kind: Kind, undo: unknown): string | null => {
+  const remedy = 'say undo: { send, with, done }, or undo: { none: "why it needs none" }';
+  if (undo === undefined) return kind === "retriable" ? null : `"${name}" has neither an undo nor a reason for having none: ${remedy}`;
+  if (Predicate.hasProperty(undo, "none"))
+    return typeof undo.none === "string" && undo.none.trim() !== "" ? null : `"${name}" has no undo, and does not say why: ${remedy}`;
+  const isWhole =
+    Predicate.hasProperty(undo, "send") &&
+    Predicate.hasProperty(undo, "with") &&
+    Predicate.hasProperty(undo, "done") &&
+    isMessage(undo.send) &&
+    isMessage(undo.done);
+  return isWhole ? null : `"${name}" has an undo that is not whole: ${remedy}`;
+};
+
+const ofOtherwise = (name: string, mayFail: boolean, otherwise: unknown): string | null => {
+  if (otherwise === "undo" || otherwise === "goOn" || (otherwise === undefined && !mayFail)) return null;
+  return `"${name}" does not say what happens when it fails: give it otherwise: "undo" or "goOn"`;
+};
+
+const isMessage = (value: unknown): boolean => Predicate.hasProperty(value, "type") && typeof value.type === "string";
+
+/** Keys are `<instance>:<step>:<round>`, a version `<saga>@<version>`. */
+const isName = (name: unknown): boolean => typeof name === "string" && name.trim() !== "" && !/[:@/]/.test(name);
+
+const NAMES = 'give it a name without ":", "@" and "/"';
+
+const WHOLE = "milliseconds, in whole ones";
+
+const isSpan = (millis: number): boolean => Number.isSafeInteger(millis) && millis > 0;
 
 /** What is wrong with the steps of a saga with or without a deadline; null: nothing. */
 export const problem = <D, C>(steps: ReadonlyArray<Step<D, C>>, hasDeadline: boolean): string | null => {
@@ -23,7 +105,7 @@ export const problem = <D, C>(steps: ReadonlyArray<Step<D, C>>, hasDeadline: boo
 
 const ofNames = <D, C>({ name, after }: Step<D, C>, before: ReadonlySet<string>): string | null => {
   if (before.has(name)) return `two steps are named "${name}": give each its own name`;
-  if (name === "" || name.includes(":")) return `a step's name is part of its key and cannot be "${name}": leave the ":" out`;
+  if (!isName(name)) return `a step's name is part of its key and cannot be "${name}": ${NAMES}`;
   const unknown = after.find((each) => !before.has(each));
   return unknown === undefined ? null : `"${name}" is never reached: no step "${unknown}" is declared before it`;
 };
@@ -33,23 +115,42 @@ const ofReplies = <D, C>(step: Step<D, C>): string | null => {
   if (step.failures.some(({ type }) => type === step.done.type)) {
     return `"${step.name}" cannot tell success from failure, both are "${step.done.type}": give each a type of its own`;
   }
-  return ofBounds(step);
+  return (step._tag === "Remote" ? ofMessages(step) : null) ?? ofBounds(step);
+};
+
+/** What two messages say is told apart by their types; commands ask, events answer. */
+const ofMessages = <D>({ name, sends, done, failures, undo, probe }: RemoteStep<D>): string | null => {
+  const asked: ReadonlyArray<Message.AnyType> = [sends, ...(undo === null ? [] : [undo.sends]), ...(probe === null ? [] : [probe.sends])];
+  const refused = undo?.refused ?? null;
+  const undone = [...(undo === null ? [] : [undo.done]), ...(refused === null ? [] : [refused])];
+  const answers = [done, ...failures, ...undone, ...(probe === null ? [] : [probe.unseen])];
+  const event = asked.find(({ kind }) => kind === "event");
+  if (event !== undefined) return `"${name}" sends the event "${event.type}": declare it with Message.command`;
+  const command = answers.find(({ kind }) => kind === "command");
+  if (command !== undefined) return `"${name}" is answered by the command "${command.type}": declare it with Message.event`;
+  if (undo !== null && undo.done.type === refused?.type)
+    return `"${name}" cannot tell whether it is undone or its undo refused, both are "${refused.type}": give each a type of its own`;
+  if (probe !== null && [done, ...failures].some(({ type }) => type === probe.unseen.type))
+    return `"${name}" cannot tell an outcome from none, both are "${probe.unseen.type}": give probe.unseen a type of its own`;
+  return null;
 };
 
 const ofBounds = <D, C>(step: Exclude<Step<D, C>, { readonly _tag: "Local" }>): string | null => {
-  if (step.timeoutMillis !== null && step.timeoutMillis <= 0) return `"${step.name}" needs a timeout above 0 milliseconds`;
+  if (step.timeoutMillis !== null && !isSpan(step.timeoutMillis))
+    return `"${step.name}" needs a timeout above 0 ${WHOLE}, not ${step.timeoutMillis}`;
   if (step._tag === "Signal") return null;
   const { attemptsMax, retry, retryOn } = step;
   if (!isCount(attemptsMax)) return `"${step.name}" has to be asked at least once: raise its attempts to 1 or more`;
   if (retry !== null) {
     if (!isCount(retry.rounds)) return `"${step.name}" needs at least one round: raise its retry.rounds`;
-    if (retry.firstMillis <= 0 || retry.maxMillis < retry.firstMillis) return `"${step.name}" needs pauses 0 < retry.first <= retry.max`;
+    if (!isSpan(retry.firstMillis) || !isSpan(retry.maxMillis) || retry.maxMillis < retry.firstMillis)
+      return `"${step.name}" needs pauses 0 < retry.first <= retry.max`;
     if (!(retry.jitter >= 0 && retry.jitter <= 1)) return `"${step.name}" needs a retry.jitter from 0 to 1`;
     if (step.failures.length === 0) return `"${step.name}" is tried again after failures, but declares none: add them to failed`;
   }
   if (retryOn !== null) {
     if (!isCount(retryOn.rounds)) return `"${step.name}" needs at least one round: raise its retryOnSignal.rounds`;
-    if (retryOn.timeoutMillis <= 0) return `"${step.name}" needs a retryOnSignal.within above 0 milliseconds`;
+    if (!isSpan(retryOn.timeoutMillis)) return `"${step.name}" needs a retryOnSignal.within above 0 ${WHOLE}`;
     if (step.failures.length === 0) return `"${step.name}" waits for a signal after failures, but declares none: add them to failed`;
   }
   return null;

@@ -16,6 +16,7 @@ import type { Definition } from "./SagaDefinition.ts";
 import * as SagaDecider from "./SagaDecider.ts";
 import * as SagaInstance from "./SagaInstance.ts";
 import * as SagaMigration from "./SagaMigration.ts";
+import * as SagaRules from "./SagaRules.ts";
 import * as SagaShape from "./SagaShape.ts";
 import type { Input, Instance, Send } from "./SagaState.ts";
 
@@ -133,11 +134,14 @@ interface Runs<D, C> {
   readonly encodeData: (data: D) => unknown;
 }
 
-const runsOf = <D, C>(definition: Definition<D, C>): Runs<D, C> => ({
-  definition,
-  decode: Schema.decodeUnknownSync(Schema.toCodecJson(SagaInstance.schemaOf(definition.data))),
-  encodeData: Schema.encodeSync(Schema.toCodecJson(definition.data)),
-});
+const runsOf = <D, C>(definition: Definition<D, C>): Runs<D, C> => {
+  SagaRules.expectWhole(definition);
+  return {
+    definition,
+    decode: Schema.decodeUnknownSync(Schema.toCodecJson(SagaInstance.schemaOf(definition.data))),
+    encodeData: Schema.encodeSync(Schema.toCodecJson(definition.data)),
+  };
+};
 
 class Pin<D, C> implements Pinned<C> {
   readonly runs: Runs<D, C>;

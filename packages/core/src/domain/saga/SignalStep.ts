@@ -4,8 +4,9 @@
  * A signal has no step key: it is matched by its type. One that comes early is kept in the instance as JSON, and read when it
  * is wanted; the latest counts.
  */
-import { Duration, Result } from "effect";
+import { type Duration, Result } from "effect";
 import type * as Message from "../Message.ts";
+import * as SagaRules from "./SagaRules.ts";
 import type { Early, FailedReply, Kind, Otherwise, SignalStep } from "./SagaStep.ts";
 
 export type Options<D, R> = {
@@ -45,7 +46,7 @@ export const make = <D, R>(name: string, kind: Kind, after: ReadonlyArray<string
     done: on,
     failures: failed.map(({ type }) => type),
     early: early(on, onDone, failed),
-    timeoutMillis: options.timeout === undefined ? null : Duration.toMillis(options.timeout),
+    timeoutMillis: options.timeout === undefined ? null : SagaRules.millisOf(options.timeout),
     timeoutReason: options.timeoutReason ?? "timeout",
   };
 };

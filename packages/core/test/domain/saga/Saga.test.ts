@@ -1,6 +1,7 @@
 import { Schema } from "effect";
 import { describe, expect, it } from "vitest";
-import { Message, Saga } from "@org/saga-core";
+import { DirectSaga, Message, Saga, SagaReplay, SagaRunner, SagaVersions } from "@org/saga-core";
+import { simulate } from "../../flow/Harness.ts";
 
 const Ref = Schema.Struct({ id: Schema.String });
 const topic = { topic: "t", key: ({ id }: { readonly id: string }) => id };
@@ -16,6 +17,9 @@ const failed = [Saga.failedBy(Refused, () => "no")];
 const open = Saga.make("x", { version: 1, data: Ref });
 const bounded = Saga.make("x", { version: 1, data: Ref, deadline: "1 day" });
 
+/** No whole number of milliseconds above 0. */
+const WRONG_TIMES = [0, -1, Number.NaN, "1500 micros", "Infinity"] as const;
+
 /** Each with what it is told, or with "none". */
 const declared: ReadonlyArray<readonly [what: string, problem: string, declare: () => unknown]> = [
   [
@@ -23,7 +27,62 @@ const declared: ReadonlyArray<readonly [what: string, problem: string, declare: 
     'two steps are named "a"',
     () => open.pipe(Saga.step("a", { ...options, undo: none }), Saga.pivot("a", { ...options, undo: none })),
   ],
-  ["names a step with the separator of keys", 'leave the ":" out', () => open.pipe(Saga.step("a:b", { ...options, undo: none }))],
+  ...["a:b", "a@b", "a/b", "", " "].flatMap((name): typeof declared => [
+    [`names a step "${name}"`, "give it a name without", () => open.pipe(Saga.step(name, { ...options, undo: none }))],
+    [`is named "${name}"`, "give it a name without", () => Saga.make(name, { version: 1, data: Ref })],
+  ]),
+  ...[0, -1, 1.5, Number.NaN].map((version): (typeof declared)[number] => [
+    `has the version ${version}`,
+    "count from 1",
+    () => Saga.make("x", { version, data: Ref }),
+  ]),
+  ...WRONG_TIMES.flatMap((time): typeof declared => [
+    [`has a deadline of ${time}`, "needs a deadline above 0", () => Saga.make("x", { version: 1, data: Ref, deadline: time })],
+    [`waits ${time} for an answer`, "needs a timeout above 0", () => open.pipe(Saga.step("a", { ...options, undo: none, timeout: time }))],
+    [
+      `waits ${time} for a signal`,
+      "needs a timeout above 0",
+      () => open.pipe(Saga.signal("a", { on: Rang, timeout: time, otherwise: "undo" })),
+    ],
+    [
+      `pauses ${time} between undos`,
+      "0 < undoRetry.first <= undoRetry.max",
+      () => Saga.make("x", { version: 1, data: Ref, undoRetry: { first: time, max: time } }),
+    ],
+  ]),
+  ["starts before its start", "a startAfter of 0 or more", () => Saga.make("x", { version: 1, data: Ref, startAfter: -1 })],
+  ["never starts", "a startAfter of 0 or more", () => Saga.make("x", { version: 1, data: Ref, startAfter: "Infinity" })],
+  [
+    "has pauses between undos that shrink",
+    "0 < undoRetry.first <= undoRetry.max",
+    () => Saga.make("x", { version: 1, data: Ref, undoRetry: { first: 2, max: 1 } }),
+  ],
+  ["does not say why it needs no undo", "does not say why", () => open.pipe(Saga.step("a", { ...options, undo: { none: " " } }))],
+  [
+    "cannot tell an undo from its refusal",
+    'both are "refused.v1"',
+    () => open.pipe(Saga.step("a", { ...options, undo: { ...options, done: Refused, refused: Refused } })),
+  ],
+  ...[Did, Refused].map((unseen): (typeof declared)[number] => [
+    `cannot tell ${unseen.type} from a call that never arrived`,
+    "give probe.unseen a type of its own",
+    () => open.pipe(Saga.step("a", { ...options, undo: none, failed, probe: { ...options, unseen } })),
+  ]),
+  [
+    "sends an event",
+    'sends the event "did.v1": declare it with Message.command',
+    () => open.pipe(Saga.step("a", { ...options, send: Did, undo: none })),
+  ],
+  [
+    "is undone by an event",
+    'sends the event "did.v1": declare it with Message.command',
+    () => open.pipe(Saga.step("a", { ...options, undo: { ...options, send: Did } })),
+  ],
+  [
+    "is answered by a command",
+    'answered by the command "do.v1": declare it with Message.event',
+    () => open.pipe(Saga.step("a", { ...options, done: Do, undo: none })),
+  ],
   [
     "cannot tell success from failure",
     'both are "did.v1"',
@@ -128,8 +187,63 @@ describe("a definition", () => {
       () => Saga.worstCaseMillis(open, "a", "b"),
     ];
     // Without types, one hears it.
-    for (const [index, problem] of ["2 pivots", "declare it with Saga.retriable", "declare it with Saga.step"].entries()) {
-      expect(refused[index]).toThrow(problem);
-    }
+    const problems = [
+      "2 pivots",
+      "declare it with Saga.retriable",
+      "declare it with Saga.step",
+      '"b" has neither an undo nor a reason for having none: say undo:',
+      'give it otherwise: "undo" or "goOn"',
+      'give it otherwise: "undo" or "goOn"',
+    ];
+    for (const [index, problem] of problems.entries()) expect(refused[index]).toThrow(problem);
+    expect(refused.at(-1)).toThrow("it has no pivot: declare the point of no return with Saga.pivot");
+  });
+
+  it("does not compile with half of an undo or without its messages, and says so without types", () => {
+    // @ts-expect-error neither what is sent nor a reason
+    expect(() => open.pipe(Saga.step("b", { ...options, undo: {} }))).toThrow('"b" has an undo that is not whole: say undo:');
+    // @ts-expect-error no reply
+    expect(() => open.pipe(Saga.step("b", { ...options, undo: { send: Do, with: options.with } }))).toThrow("not whole");
+    // @ts-expect-error no command
+    expect(() => open.pipe(Saga.step("b", { ...options, send: undefined, undo: none }))).toThrow('"b" needs a command to send');
+    // @ts-expect-error no reply
+    expect(() => open.pipe(Saga.step("b", { ...options, done: undefined, undo: none }))).toThrow('"b" needs the reply');
+    // @ts-expect-error no message
+    expect(() => bounded.pipe(Saga.signal("b", { on: undefined }))).toThrow('"b" needs the message that it waits for');
+    // @ts-expect-error no duration
+    expect(() => open.pipe(Saga.step("b", { ...options, undo: none, timeout: "soon" }))).toThrow("needs a timeout above 0");
+  });
+
+  it("is asked for wherever a saga runs or is checked, and one without a pivot is refused", () => {
+    const draft = open.pipe(Saga.step("a", { ...options, undo: none }));
+    const uses: ReadonlyArray<() => unknown> = [
+      // @ts-expect-error no pivot
+      () => Saga.check(draft),
+      // @ts-expect-error no pivot
+      () => Saga.explore(draft),
+      // @ts-expect-error no pivot
+      () => Saga.choreograph(draft, { home: "a", owners: { a: "a" } }),
+      // @ts-expect-error no pivot
+      () => SagaVersions.make(draft),
+      // @ts-expect-error no pivot
+      () => SagaRunner.make(draft),
+      // @ts-expect-error no pivot
+      () => SagaReplay.record(draft, "none", []),
+      // @ts-expect-error no pivot
+      () => simulate(() => DirectSaga.make({ definition: draft, steps: [] })),
+    ];
+    for (const use of uses) expect(use).toThrow('saga "x": it has no pivot');
+  });
+
+  it("tells its worst case from one of its steps to a later one, and of no others", () => {
+    const saga = open.pipe(
+      Saga.step("a", { ...options, undo: none, timeout: 10, attempts: 2 }),
+      Saga.pivot("b", { ...options, undo: none, timeout: 5 }),
+    );
+    expect(Saga.worstCaseMillis(saga, "a", "a")).toBe(20);
+    expect(Saga.worstCaseMillis(saga, "a", "b")).toBe(20 + 5 * Saga.ATTEMPTS_MAX);
+    expect(() => Saga.worstCaseMillis(saga, "a", "z")).toThrow('saga "x": "z" is no step: name one of a, b');
+    expect(() => Saga.worstCaseMillis(saga, "z", "b")).toThrow('"z" is no step');
+    expect(() => Saga.worstCaseMillis(saga, "b", "a")).toThrow('"a" is declared before "b": the order is a, b');
   });
 });

@@ -47,6 +47,23 @@ describe("a recorded history", () => {
     expect(SagaReplay.decode(JSON.parse(JSON.stringify(history)))).toEqual(history);
   });
 
+  it("is refused with what to do if it is none, or another saga's", () => {
+    const history = SagaReplay.record(first, "done", happened);
+    for (const garbage of [undefined, null, {}, [], "x", { ...history, entries: [{}] }]) {
+      expect(() => SagaReplay.decode(garbage)).toThrow("this is no recorded history");
+      // @ts-expect-error no history
+      expect(() => SagaReplay.replay(first, [garbage])).toThrow('saga "x": what is replayed is no history: read it with SagaReplay.decode');
+    }
+    // @ts-expect-error no list
+    expect(() => SagaReplay.record(first, "none", undefined)).toThrow('the history "none" cannot be run: what happened is no list');
+    // @ts-expect-error nothing happened
+    expect(() => SagaReplay.record(first, "odd", [happened[0], {}])).toThrow("entry 1 says nothing that may happen");
+    expect(() => SagaReplay.record(first, "late", [{ _tag: "Start", id: "i", data: { name: 1 }, now: 0 }])).toThrow(
+      '"i" starts with data that this definition does not read',
+    );
+    expect(() => SagaReplay.replay(first, [{ ...history, saga: "y" }])).toThrow('the history "done" is of the saga "y"');
+  });
+
   it("is decided the same by a version with other times and another number", () => {
     const history = SagaReplay.record(first, "done", happened);
     const patient = saga(2).pipe(Saga.step("a", { ...step, timeout: "1 hour" }), Saga.pivot("b", step));

@@ -20,6 +20,7 @@
  */
 import { Result } from "effect";
 import type { Definition } from "../SagaDefinition.ts";
+import * as SagaRules from "../SagaRules.ts";
 import * as Exploration from "./Exploration.ts";
 import type { Law } from "./Laws.ts";
 import * as Model from "./Model.ts";
@@ -75,6 +76,7 @@ export type Failure =
 
 /** Fails with a shortest trace, or because there are more states than it may visit. */
 export const explore = <D, C>(definition: Definition<D, C>, options: Options = {}): Result.Result<Report, Failure> => {
+  SagaRules.expectWhole(definition);
   const { rounds = ROUNDS_MAX } = options;
   return exploreModel(Model.of(definition, rounds), { rounds, states: options.states ?? STATES_MAX });
 };

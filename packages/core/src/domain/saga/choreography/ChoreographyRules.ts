@@ -1,10 +1,12 @@
 /** What cannot be projected, and what to do about it. */
 import type { Definition } from "../SagaDefinition.ts";
-import { refuse } from "../SagaRules.ts";
+import { expectWhole, refuse } from "../SagaRules.ts";
 import type { Step } from "../SagaStep.ts";
 
 /** Throws: a wrong distribution is a programming error, found at start. */
-export const check = <D, C>({ name, steps }: Definition<D, C>, home: string, owners: Readonly<Record<string, string>>): void => {
+export const check = <D, C>(definition: Definition<D, C>, home: string, owners: Readonly<Record<string, string>>): void => {
+  expectWhole(definition);
+  const { name, steps } = definition;
   for (const owned of Object.keys(owners)) {
     if (!steps.some((step) => step.name === owned)) {
       refuse(name, `no step "${owned}" to be owned by "${owners[owned]}": take it out of the owners, or name it as the definition does`);

@@ -11,46 +11,47 @@ const self = (data: Ref) => data;
 
 const Dropped = event("seat-dropped");
 
-/** `refused`: what refuses to give up the seat. */
-const trip = (refused: Message.AnyType) =>
-  Saga.make("trip", { version: 1, data: Ref }).pipe(
-    Saga.parallel([
-      Saga.step("seat", {
-        send: command("hold-seat"),
-        with: self,
-        done: event("seat-held"),
-        failed: [Saga.failedBy(event("no-seat"), () => "full")],
-        retry: { rounds: 2, first: "1 second", max: "1 minute" },
-        undo: { send: command("drop-seat"), with: self, done: Dropped, refused },
-      }),
-      Saga.step("room", {
-        send: command("hold-room"),
-        with: self,
-        done: event("room-held"),
-        undo: { send: command("drop-room"), with: self, done: event("room-dropped") },
-      }),
-    ]),
-    Saga.pivot("pay", {
-      send: command("pay"),
+export const Trip = Saga.make("trip", { version: 1, data: Ref }).pipe(
+  Saga.parallel([
+    Saga.step("seat", {
+      send: command("hold-seat"),
       with: self,
-      done: event("paid"),
-      failed: [Saga.failedBy(event("declined"), () => "declined")],
-      probe: { send: command("ask-payment"), with: self, unseen: event("no-payment") },
-      undo: { send: command("refund"), with: self, done: event("refunded") },
+      done: event("seat-held"),
+      failed: [Saga.failedBy(event("no-seat"), () => "full")],
+      retry: { rounds: 2, first: "1 second", max: "1 minute" },
+      undo: { send: command("drop-seat"), with: self, done: Dropped, refused: event("seat-kept") },
     }),
-    Saga.retriable("issue", {
-      send: command("issue"),
+    Saga.step("room", {
+      send: command("hold-room"),
       with: self,
-      done: event("issued"),
-      failed: [Saga.failedBy(event("not-issued"), () => "notIssued")],
-      otherwise: "undo",
+      done: event("room-held"),
+      undo: { send: command("drop-room"), with: self, done: event("room-dropped") },
     }),
-  );
+  ]),
+  Saga.pivot("pay", {
+    send: command("pay"),
+    with: self,
+    done: event("paid"),
+    failed: [Saga.failedBy(event("declined"), () => "declined")],
+    probe: { send: command("ask-payment"), with: self, unseen: event("no-payment") },
+    undo: { send: command("refund"), with: self, done: event("refunded") },
+  }),
+  Saga.retriable("issue", {
+    send: command("issue"),
+    with: self,
+    done: event("issued"),
+    failed: [Saga.failedBy(event("not-issued"), () => "notIssued")],
+    otherwise: "undo",
+  }),
+);
 
-export const Trip = trip(event("seat-kept"));
-
-/** One message says both that the seat was dropped and that it was not. */
-export const Ambiguous = trip(Dropped);
+/** One message says both that the seat was dropped and that it was not: it cannot be declared. */
+export const Ambiguous: typeof Trip = {
+  ...Trip,
+  steps: Trip.steps.map((step) =>
+    step._tag === "Remote" && step.name === "seat" && step.undo !== null ? { ...step, undo: { ...step.undo, refused: Dropped } } : step,
+  ),
+};
 
 /** Nothing but a pivot that nobody can undo. */
 export const Gift = Saga.make("gift", { version: 1, data: Ref }).pipe(

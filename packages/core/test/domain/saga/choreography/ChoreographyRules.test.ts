@@ -26,9 +26,10 @@ describe("a saga cannot be choreographed, and hears what to do,", () => {
     expect(() => Saga.choreograph(saga, { home: "a", owners: { pay: "b" } })).toThrow('"pay" waits for "card.v1" after a failure');
   });
 
-  it("if a reply is a command, which has one reader", () => {
-    const saga = open().pipe(Saga.pivot("pay", { ...pivot, done: command("paid-command") }));
-    expect(() => Saga.choreograph(saga, { home: "a", owners: { pay: "b" } })).toThrow("declare it with Message.event");
+  it("if a signal is a command, which has one reader", () => {
+    const approval = { on: command("approve"), timeout: "1 hour", otherwise: "undo" } as const;
+    const saga = open().pipe(Saga.signal("approve", approval), Saga.pivot("pay", pivot));
+    expect(() => Saga.choreograph(saga, { home: "a", owners: { approve: "a", pay: "b" } })).toThrow("declare it with Message.event");
   });
 
   it("and a service that owns nothing has no part in it", () => {
