@@ -1,4 +1,8 @@
-/** What a caller hears when a service could not do what it was asked: nothing happened, or nobody knows. */
+/**
+ * What a caller hears when a service could not do what it was asked.
+ * - `overloaded`, `unavailable`: nothing happened, or what did is undone without the caller.
+ * - `outcome_unknown`: nobody knows. The same request under the same key gets its answer; one without a key is a new one.
+ */
 import type { Mailbox } from "@org/saga-core";
 import { Effect } from "effect";
 import * as Problem from "./Problem.ts";

@@ -1,10 +1,14 @@
 /**
  * The inventory service: answers sagas' commands and requests over HTTP out of `StockReservation`, whichever engine that is.
  *
- * The stock changes first, idempotently; then what is told of it is committed (`StockNews`).
+ * The stock changes first, idempotently; then what is told of it is committed (`StockNews`). So a request is refused for lack of
+ * room before the stock is touched, and never after. What fails after that:
+ * - A request under the caller's id has an outcome that is not known (`Unknown`): repeated, it gets its answer.
+ * - A reservation whose id was made here is of use to nobody: what it took goes back in the background, until that succeeds,
+ *   this process ends, or the hold does.
  */
 import { Concurrency } from "@example/contracts";
-import { Context, Duration, Effect, Layer, Result } from "effect";
+import { Context, Duration, Effect, Exit, Layer, Result, Schedule, Scope } from "effect";
 import {
   type Adjust,
   CheckoutMessages as M,
@@ -26,7 +30,7 @@ import {
   type StockCommand,
   type StockLedger,
   StockReservation,
-  type StoreError,
+  StoreError,
   type UnitOfWork,
   Worker,
 } from "@org/saga-core";
@@ -50,12 +54,12 @@ export class Inventory extends Context.Service<
   {
     /**
      * Carries out a command, and tells the world if it was accepted: once per order and kind, or adjustment. Asked again, the
-     * answer is the same.
+     * answer is the same. `MailboxFull`: nothing happened. `Unknown`: ask again.
      */
     readonly ask: (command: Request, traceparent: string | null) => Effect.Effect<StockLedger.Answer, Mailbox.Failure>;
     /**
      * A reservation for an order that nobody has asked for yet: it gets its id here. Refused without the engine while a
-     * SKU is known to be sold out (`SoldOut`); first come, first served.
+     * SKU is known to be sold out (`SoldOut`); first come, first served. After any failure nothing is held, or not for long.
      */
     readonly reserveFirst: (
       request: Omit<Reserve, "orderId">,
@@ -81,6 +85,44 @@ export const layer = (
 const make = Effect.fnUntraced(function* (bounds: Partial<Concurrency.Concurrency["mailbox"]>) {
   const stock = yield* StockReservation;
   const { first } = yield* SoldOut.SoldOut;
+  const scope = yield* Scope.Scope;
+  const { admitted, anyway } = room(bounds.capacity ?? Mailbox.CAPACITY);
+  const tell = yield* telling(bounds);
+  const giveBack = Effect.fnUntraced(function* ({ orderId, ttlMillis }: Reserve, traceparent: string | null) {
+    yield* Effect.logWarning(`order ${orderId}: nobody heard of its reservation; what it took goes back`);
+    const release = { _tag: "Release", orderId } as const;
+    const released = Effect.flatMap(stock.execute([release]), (said) => tell(release, said, traceparent));
+    yield* released.pipe(
+      Effect.retry(Schedule.spaced(Duration.millis(Worker.PAUSE_MAX_MS))),
+      // By then it has ended by itself.
+      Effect.timeoutOption(Duration.millis(ttlMillis)),
+      Effect.catchCause((cause) => Effect.logError(`order ${orderId}: what it took stays until its hold ends`, cause)),
+    );
+  });
+  const inventory: Inventory["Service"] = {
+    ask: Effect.fn("Inventory.ask")((command, traceparent) =>
+      admitted(
+        Effect.flatMap(stock.execute([command]), (said) => Effect.mapError(tell(command, said, traceparent), unknown("Inventory.ask"))),
+      ),
+    ),
+    reserveFirst: Effect.fn("Inventory.reserveFirst")(function* (request, traceparent) {
+      const [id = ""] = yield* MessageId.next(1);
+      const command = { ...request, orderId: OrderId.make(id) };
+      let mayHold = true;
+      const taken = Effect.tapError(first([command]), ({ reason }) => Effect.sync(() => void (mayHold = reason === "Unknown")));
+      const told = Effect.flatMap(taken, (said) => tell(command, said, traceparent));
+      // As long as it holds what nobody knows of, it takes the room of a request: there are never more of them.
+      const inBackground = Effect.suspend(() =>
+        mayHold ? Effect.forkIn(anyway(giveBack(command, traceparent)), scope, { startImmediately: true }) : Effect.void,
+      );
+      return yield* admitted(Effect.onError(told, () => inBackground));
+    }),
+  };
+  return inventory;
+});
+
+/** Tells the world of an answer, unless it was told; the answer. Never refused for lack of room: the stock has changed. */
+const telling = Effect.fnUntraced(function* (bounds: Partial<Concurrency.Concurrency["mailbox"]>) {
   const news = yield* Mailbox.make<StockNews.Item, "Told", Stores>({
     name: "inventory-news",
     key: ({ cause }) => cause.correlationId,
@@ -91,27 +133,47 @@ const make = Effect.fnUntraced(function* (bounds: Partial<Concurrency.Concurrenc
       ),
     ...bounds,
   });
-  const tell = Effect.fnUntraced(function* (command: Request, said: ReadonlyArray<StockLedger.Answer>, traceparent: string | null) {
+  return Effect.fnUntraced(function* (command: Request, said: ReadonlyArray<StockLedger.Answer>, traceparent: string | null) {
     const [answer] = said;
     if (answer === undefined) return yield* Effect.die(new Error("one answer per command"));
     const tellings = Result.isSuccess(answer) ? StockAnswers.news(command, answer.success) : [];
     const correlationId = command._tag === "Adjust" ? command.id : command.orderId;
     const cause = { correlationId, causationId: null, traceparent, tracestate: null };
-    if (tellings.length > 0) yield* news.submit({ messageId: null, cause, tellings });
+    const [exit = Exit.void] = tellings.length > 0 ? yield* news.submitAll([{ messageId: null, cause, tellings }]) : [];
+    yield* exit;
     return answer;
   });
-  const inventory: Inventory["Service"] = {
-    ask: Effect.fn("Inventory.ask")(function* (command, traceparent) {
-      return yield* tell(command, yield* stock.execute([command]), traceparent);
-    }),
-    reserveFirst: Effect.fn("Inventory.reserveFirst")(function* (request, traceparent) {
-      const [id = ""] = yield* MessageId.next(1);
-      const command = { ...request, orderId: OrderId.make(id) };
-      return yield* tell(command, yield* first([command]), traceparent);
-    }),
-  };
-  return inventory;
 });
+
+/** Room for so many at a time: one more fails with `MailboxFull` before it has begun, unless it has to be done `anyway`. */
+const room = (capacity: number) => {
+  let underWay = 0;
+  const enter = Effect.sync(() => void (underWay += 1));
+  const enterIfFree = Effect.suspend(() =>
+    underWay < capacity ? enter : Effect.fail(new Mailbox.MailboxFull({ mailbox: NAME, capacity })),
+  );
+  const leave = Effect.sync(() => void (underWay -= 1));
+  return {
+    admitted: <A, E>(effect: Effect.Effect<A, E>) =>
+      Effect.acquireUseRelease(
+        enterIfFree,
+        () => effect,
+        () => leave,
+      ),
+    anyway: <A, E>(effect: Effect.Effect<A, E>) =>
+      Effect.acquireUseRelease(
+        enter,
+        () => effect,
+        () => leave,
+      ),
+  };
+};
+
+/** The stock has changed: whatever the news failed of, nobody may say that nothing happened. */
+const unknown =
+  (operation: string) =>
+  (failure: Mailbox.Failure): Mailbox.Failure =>
+    failure._tag === "Poisoned" ? failure : new StoreError({ reason: "Unknown", operation, message: failure.message });
 
 /** One adjustment a SKU under a constant id: repeated, it changes nothing. */
 export const seed = Effect.fn("InventoryService.seed")(function* (stock: ReadonlyArray<InitialStock>) {

@@ -13,6 +13,7 @@ import { Result } from "effect";
 import {
   CheckoutMessages as M,
   DEFAULT_WAREHOUSE,
+  HoldSweeper,
   Limits,
   type Message,
   type OrderId,
@@ -69,7 +70,7 @@ export const answer = ({ _tag, orderId, envelope, command }: Asked, said: StockL
     case "Release":
       return [
         Result.isSuccess(said)
-          ? reply(Responder.reply(M.StockReleased, { orderId, reason: reasonOf(said.success) }, envelope), releasedFact(orderId))
+          ? released(orderId, reasonOf(said.success), envelope)
           : reply(Responder.reply(M.StockReleaseRefused, { orderId }, envelope)),
       ];
     case "Ship":
@@ -92,7 +93,7 @@ export const news = (command: StockCommand, accepted: StockAccepted): ReadonlyAr
       const { orderId, lines, reason } = accepted;
       // There was nothing to give back.
       if (lines.length === 0) return [];
-      return [{ _tag: "News", fact: releasedFact(orderId), draft: M.StockReleased.draft({ orderId, reason }) }];
+      return [{ _tag: "News", fact: HoldSweeper.releasedFact(orderId, reason), draft: M.StockReleased.draft({ orderId, reason }) }];
     }
     case "Adjusted": {
       if (command._tag !== "Adjust") return [];
@@ -122,8 +123,6 @@ const givesBack = (to: OrderStatus.OrderStatus): boolean => {
       return false;
   }
 };
-
-const releasedFact = (orderId: OrderId): string => `released:${orderId}`;
 
 const reply = (draft: Message.Draft, fact: string | null = null): Telling => ({ _tag: "Reply", draft, fact });
 
@@ -161,6 +160,9 @@ const skusOf = (rejection: StockRejection): ReadonlyArray<Sku> => {
       return [];
   }
 };
+
+const released = (orderId: OrderId, reason: "asked" | "expired", envelope: Message.Envelope): Telling =>
+  reply(Responder.reply(M.StockReleased, { orderId, reason }, envelope), HoldSweeper.releasedFact(orderId, reason));
 
 const reasonOf = (accepted: StockAccepted): "asked" | "expired" => (accepted._tag === "Released" ? accepted.reason : "asked");
 

@@ -2,12 +2,13 @@
  * What the stock's answers are told as, once the stock has changed: replies to whom asked by message, and news to the world.
  *
  * - A reply is sent with the admission of its message (inbox): once per message.
- * - News is told once per fact (`released:<order>`), whoever asked, and how often: a fact is admitted to the inbox like a
- *   message, in the commit of its event. For as long as the inbox remembers; after that a repetition may be told again.
+ * - News is told once per fact (`released:<order>:<reason>`), whoever asked, and how often, or swept (`HoldSweeper`): a fact is
+ *   admitted to the inbox like a message, in the commit of its event. For as long as the inbox remembers; after that a
+ *   repetition may be told again.
  * - Stock and news are two commits, in this order: news is never of something that did not happen. Who asked is answered after
- *   both; if the process dies in between, it is told when it is asked again, and never if nobody does.
+ *   both. If the process dies in between, it is told when it is asked again, and never if nobody does.
  */
-import { CommandHandler, Inbox, type Message, type Outbox, type StoreError, Transaction, UnitOfWork } from "@org/saga-core";
+import { CommandHandler, HoldSweeper, Inbox, type Message, type Outbox, type StoreError, Transaction, UnitOfWork } from "@org/saga-core";
 import { Effect } from "effect";
 
 export type Telling =
@@ -22,9 +23,6 @@ export interface Item {
   readonly tellings: ReadonlyArray<Telling>;
 }
 
-/** The consumer name of facts in the inbox. */
-const TOLD = "inventory-news";
-
 /** Admits the messages and the facts, and sends what they are the first to tell: one commit. */
 export const commit = Effect.fn("StockNews.commit")(function* (
   consumer: string,
@@ -37,7 +35,7 @@ export const commit = Effect.fn("StockNews.commit")(function* (
       const { now } = yield* Transaction;
       const firsts = yield* firstsOf(consumer, items);
       const facts = firsts.flatMap(({ tellings }) => tellings.flatMap(({ fact }) => (fact === null ? [] : [fact])));
-      const isNew = yield* admitted(TOLD, facts);
+      const isNew = yield* admitted(HoldSweeper.TOLD, facts);
       yield* CommandHandler.sendAll(
         firsts.map(({ cause, tellings }) => ({
           cause,

@@ -8,7 +8,8 @@
  * ```
  * 1. Stock returns once: a hold expires once, whoever asks.
  * 2. The event is certain: a process that dies in between leaves the timer, and after its lease another one goes on from there.
- * 3. It is told once: two that come to the same hold at once meet at the inbox, for as long as that remembers.
+ * 3. It is told once: all that tell of the same hold, sweepers or others (`releasedFact`), meet at the inbox, for as long as
+ *    that remembers.
  *
  * A hold that was committed, renewed or given back before it expired is told of by nobody here.
  */
@@ -33,8 +34,14 @@ export const SWEEP_EVERY_MS = 1_000;
 /** How long what one process has begun is left to it, in milliseconds: above the longest pass. */
 export const LEASE_MS = 15_000;
 
-/** Owner of the timers, and consumer name of what was told. */
+/** Owner of the timers. */
 const NAME = "hold-sweeper";
+
+/** Consumer name, in the inbox, of what was told: whoever else tells of the stock admits the same facts under it. */
+export const TOLD = "inventory-news";
+
+/** What is told once. An order can have both: its hold expired, a late commit took fresh stock, and that was given back. */
+export const releasedFact = (orderId: OrderId, reason: "asked" | "expired"): string => `released:${orderId}:${reason}`;
 
 const expired = Metric.counter("saga_stock_holds_expired_total", { description: "Holds whose stock went back", incremental: true });
 
@@ -75,7 +82,10 @@ const tell = Effect.fnUntraced(function* (begun: ReadonlyArray<Timer>, released:
   return yield* (yield* UnitOfWork).commit(
     Effect.gen(function* () {
       const { now } = yield* Transaction;
-      const verdicts = yield* inbox.admit(NAME, released);
+      const verdicts = yield* inbox.admit(
+        TOLD,
+        released.map((orderId) => releasedFact(orderId, "expired")),
+      );
       const news = released.filter((_, index) => verdicts[index] === "First");
       yield* sendAll(
         news.map((orderId) => ({
