@@ -6,6 +6,8 @@ import * as CommandHandler from "../flow/CommandHandler.ts";
 import * as DocumentAggregate from "../flow/DocumentAggregate.ts";
 import * as Mailbox from "../flow/Mailbox.ts";
 import { DocumentStore } from "../ports/DocumentStore.ts";
+import * as CanonicalJson from "./CanonicalJson.ts";
+import { nameOf, SagaError } from "./SagaError.ts";
 import { type Parse, shape } from "./Shape.ts";
 import type { Session } from "./Session.ts";
 
@@ -56,6 +58,7 @@ export interface SubmitOptions {
 }
 
 export interface PlainDecider<State, Command, Rejection> {
+  /** A command is a JSON value: by it a repeated one is known, whatever the order of its properties. */
   readonly submit: (id: string, command: Command, options?: SubmitOptions) => Promise<Answer<State, Rejection>>;
   /** The committed state; null if there is none. */
   readonly find: (id: string) => Promise<State | null>;
@@ -66,20 +69,25 @@ export const make = Effect.fnUntraced(function* <Own, State, Command, Event, Rej
   options: DeciderOptions<State, Command, Event, Rejection>,
 ) {
   const { name } = options;
+  const bugs: Bugs = new WeakMap();
   const mailbox = yield* session.inner(
     Mailbox.make<Input<Command>, CommandHandler.Handled<Kept<State, Rejection>>, CommandHandler.Ports | DocumentStore>({
       name,
       key: Aggregate.keyOf,
-      run: CommandHandler.runBatch(aggregateOf(options)),
+      run: CommandHandler.runBatch(aggregateOf(options, bugs)),
     }),
   );
   const decode = Schema.decodeUnknownEffect(Schema.toCodecJson(shape(options.state)));
   const decider: PlainDecider<State, Command, Rejection> = {
     submit: (id, command, { idempotencyKey, caller = "", traceparent = null } = {}) => {
-      const fingerprint = JSON.stringify([id, command]);
+      const fingerprint = CanonicalJson.text([id, command]);
+      if (fingerprint === null) return Promise.reject(new SagaError("Misuse", `decider ${name}: the command is no JSON`));
       const idempotency = idempotencyKey === undefined ? null : { scope: `${name} ${caller}`, key: idempotencyKey, fingerprint };
       const request = Aggregate.request(id, (now: number) => ({ command, now }), { idempotency, traceparent });
-      return session.call(Effect.map(mailbox.submit(request), answerOf));
+      const answered = Effect.mapError(mailbox.submit(request), (failure) =>
+        failure._tag === "Poisoned" ? (bugs.get(request) ?? failure) : failure,
+      );
+      return session.call(Effect.map(answered, answerOf));
     },
     find: (id) =>
       session.call(
@@ -103,10 +111,14 @@ type Input<Command> = Aggregate.Input<(now: number) => Timed<Command>>;
 /** What is stored under an idempotency key. */
 type Kept<State, Rejection> = { readonly state: State } | { readonly rejection: Rejection };
 
+/** Of a request that cannot be decided, what its decider threw. */
+type Bugs = WeakMap<object, SagaError>;
+
 type Revised<State> = DocumentAggregate.Revised<State>;
 
 const aggregateOf = <State, Command, Event, Rejection>(
   options: DeciderOptions<State, Command, Event, Rejection>,
+  bugs: Bugs,
 ): Aggregate.Aggregate<Revised<State>, (now: number) => Timed<Command>, Kept<State, Rejection>, DocumentStore> => {
   const { name, initial, evolve, announce = () => [] } = options;
   const state = shape(options.state);
@@ -127,7 +139,14 @@ const aggregateOf = <State, Command, Event, Rejection>(
   return {
     ...aggregate,
     decide: (revised, input, now) => {
-      const decided = aggregate.decide(revised, input, now);
+      const decided = Result.getOrThrowWith(
+        Result.try(() => aggregate.decide(revised, input, now)),
+        (error) => {
+          const bug = new SagaError("Refused", `decider ${name}: one of its functions threw (${nameOf(error)})`, { cause: error });
+          bugs.set(input, bug);
+          return bug;
+        },
+      );
       const answer = decided.answer._tag === "Rejected" ? { rejection: decided.answer.rejection } : { state: decided.state.state };
       return { ...decided, answer };
     },

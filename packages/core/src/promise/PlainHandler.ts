@@ -13,7 +13,7 @@ import { Inbox } from "../ports/Inbox.ts";
 import { StoreError } from "../ports/StoreError.ts";
 import { UnitOfWork } from "../ports/UnitOfWork.ts";
 import type { Database } from "./Database.ts";
-import { SagaError } from "./SagaError.ts";
+import { nameOf, SagaError } from "./SagaError.ts";
 import * as SagaWiring from "./SagaWiring.ts";
 import type { Session } from "./Session.ts";
 import * as Tx from "./Tx.ts";
@@ -77,7 +77,7 @@ export const make = Effect.fnUntraced(function* <Own, Sql>(
     yield* Effect.catchTag(
       Tx.within(session, database, envelope, (tx) => handle(envelope, tx)),
       "Thrown",
-      ({ error }) => (error instanceof SagaError && error.isRetryable ? outage(group, error) : Effect.die(error)),
+      ({ error }) => (error instanceof SagaError && error.isRetryable ? outage(group, error) : bug(group, envelope, error)),
     );
   });
   const mailbox = yield* session.inner(
@@ -104,6 +104,13 @@ export const make = Effect.fnUntraced(function* <Own, Sql>(
     }),
   );
 });
+
+/** What the handler threw is logged as it is; what is kept with the message names it. */
+const bug = (group: string, { id, type }: Message.Envelope, error: unknown) =>
+  Effect.andThen(
+    Effect.logWarning(`${group}: the handler of ${type} threw at message ${id}`, error),
+    Effect.die(new SagaError("Refused", `the handler of ${type} threw (${nameOf(error)})`, { cause: error })),
+  );
 
 const problemOf = <Sql>(catalogue: Message.Catalogue, handlers: ReadonlyArray<Handler<Sql>>): string | null => {
   const types = handlers.map(({ type }) => type.type);

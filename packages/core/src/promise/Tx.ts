@@ -1,5 +1,5 @@
 /** One transaction in the user's hands: statements of their own and messages, committed together or not at all. */
-import { Effect } from "effect";
+import { Effect, Result } from "effect";
 import type * as Message from "../domain/Message.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
 import * as Responder from "../flow/Responder.ts";
@@ -41,9 +41,9 @@ export const within = Effect.fnUntraced(function* <Sql, Own, A>(
     if (!isOpen) throw new SagaError("Misuse", "the transaction has ended");
     drafts.push(draft);
   };
-  const send = <B>(type: Message.MessageType<B>, body: NoInfer<B>): void => add(type.draft(body));
+  const send = <B>(type: Message.MessageType<B>, body: NoInfer<B>): void => add(draftOf(type, () => type.draft(body)));
   const reply = <B>(type: Message.MessageType<B>, body: NoInfer<B>): void =>
-    add(handled === null ? type.draft(body) : Responder.reply(type, body, handled));
+    add(draftOf(type, () => (handled === null ? type.draft(body) : Responder.reply(type, body, handled))));
   const close = Effect.sync(() => {
     isOpen = false;
   });
@@ -56,5 +56,18 @@ export const within = Effect.fnUntraced(function* <Sql, Own, A>(
   yield* sendAll(sent, now);
   return value;
 });
+
+/** `make`, or what is wrong with the body, without its text. */
+const draftOf = (type: Message.AnyType, make: () => Message.Draft): Message.Draft => {
+  const draft = Result.getOrThrowWith(
+    Result.try(make),
+    (cause) => new SagaError("Misuse", `${type.type}: its body is not what its declaration says, or no JSON`, { cause }),
+  );
+  if (!isKey(draft.key)) throw new SagaError("Misuse", `${type.type}: its body has no key: what \`key\` returns has to be a text`);
+  return draft;
+};
+
+/** Bodies of programs without types. */
+const isKey = (key: unknown): boolean => typeof key === "string" && key !== "";
 
 const begun = ({ key }: Message.Draft): Cause => ({ correlationId: key, causationId: null, traceparent: null, tracestate: null });
