@@ -140,7 +140,7 @@ export const make = Effect.fnUntraced(function* <D, R>(
     const perform = (ask: Ask): Effect.Effect<void, Mailbox.Failure> =>
       Effect.flatMap(begin(ask), (call) => {
         if (call === null) return Effect.void;
-        const late = Effect.flatMap(Fiber.join(call), (outcome) =>
+        const late = Effect.flatMap(ended(call), (outcome) =>
           outcome === null ? Effect.void : follow(key, null, told(key, ask, outcome)),
         );
         return Effect.flatMap(inTime(call, ask.timeoutMillis), (found) => {
@@ -196,12 +196,17 @@ export const make = Effect.fnUntraced(function* <D, R>(
 const inTime = (call: DirectSagaCalls.Call, timeoutMillis: number): Effect.Effect<Option.Option<Outcome | null>> => {
   const over = call.pollUnsafe();
   // A function that answers at once needs no clock.
-  if (over !== undefined) return Effect.map(over, Option.some);
-  return Fiber.join(call).pipe(
+  if (over !== undefined) return Effect.succeed(Option.some(outcomeOf(over)));
+  return ended(call).pipe(
     Effect.timeoutOption(Duration.millis(timeoutMillis)),
     Effect.onInterrupt(() => Fiber.interrupt(call)),
   );
 };
+
+const ended = (call: DirectSagaCalls.Call): Effect.Effect<Outcome | null> => Effect.map(Fiber.await(call), outcomeOf);
+
+/** It can only have been interrupted, with its scope: no outcome. */
+const outcomeOf = (exit: Exit.Exit<Outcome | null>): Outcome | null => (Exit.isSuccess(exit) ? exit.value : null);
 
 /** The outcome as the reply that the definition awaits. It has no identity: the step's key is what counts. */
 const replyOf =

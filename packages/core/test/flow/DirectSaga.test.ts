@@ -179,6 +179,23 @@ describe("DirectSaga", () => {
     expect(log.filter(({ type }) => type === "book")).toHaveLength(1);
   });
 
+  it("answers that an instance is under way when its own scope ends in the middle of a call", () => {
+    const { value } = run((calls) =>
+      Effect.gen(function* () {
+        const running = yield* Effect.scoped(
+          Effect.gen(function* () {
+            const gone = yield* make(calls, { pay: () => Effect.never });
+            const fiber = yield* Effect.forkDetach(gone.run("t", TRIP));
+            yield* Effect.sleep(1);
+            return fiber;
+          }),
+        );
+        return yield* Fiber.join(running);
+      }),
+    );
+    expect(value).toBe("running");
+  });
+
   it("leaves an instance alone that is started again, and ignores an outcome that comes again", () => {
     const { value, log } = run((calls) =>
       Effect.gen(function* () {
