@@ -55,6 +55,9 @@ const OPEN_TIMEOUT_MS = 30_000;
 export const RETURN_MS = 2_000;
 export const RETURN_MAX_MS = 60_000;
 
+/** Reasons that are said while no log serves: a server that always finds another one is not listened to for ever. */
+const SAID_MAX = 20;
+
 /** A log that served for so long, in milliseconds, was well. */
 const WELL_MS = 60_000;
 
@@ -75,13 +78,15 @@ interface State {
   /** While the ledger serves: since when the log answers. */
   answersSince: number | null;
   returnAfter: number;
+  /** Why no log serves, as was said already. Empty while one does. */
+  readonly said: Set<string>;
 }
 
 export const make: Effect.Effect<Shard, never, StockBooks | StockLog> = Effect.gen(function* () {
   const books = yield* StockBooks;
   const log = yield* StockLog;
   const one = yield* Semaphore.make(1);
-  const state: State = { known: null, opened: 0, failed: 0, answersSince: null, returnAfter: 0 };
+  const state: State = { known: null, opened: 0, failed: 0, answersSince: null, returnAfter: 0, said: new Set() };
 
   const learn = (serving: StockServing): Effect.Effect<StockServing> =>
     Effect.map(Clock.currentTimeMillis, (now) => {
@@ -101,13 +106,20 @@ export const make: Effect.Effect<Shard, never, StockBooks | StockLog> = Effect.g
   const serving = Effect.suspend(() => (state.known === null ? refresh : Effect.succeed(state.known.serving)));
   const isOver = (from: StockServing) => Effect.map(refresh, ({ generation }) => generation !== from.generation);
 
+  /** Each reason once, until the log serves again: it is looked for it again and again. */
+  const sayOnce = Effect.fnUntraced(function* ({ generation }: StockServing, why: string) {
+    if (state.said.has(why) || state.said.size >= SAID_MAX) return;
+    state.said.add(why);
+    yield* Effect.logWarning(`the ledger serves the stock, generation ${generation}: ${why}`);
+  });
+
   /** Without the log. */
   const fallBack = Effect.fnUntraced(function* (from: StockServing, why: string): Effect.fn.Return<void, StoreError> {
     const won = yield* books.change(from.generation, null);
     if (won === null) return yield* Effect.asVoid(refresh);
     yield* learn(won.serving);
     yield* Metric.update(begun, 1);
-    yield* Effect.logWarning(`the ledger serves the stock, generation ${won.serving.generation}: ${why}`);
+    yield* sayOnce(won.serving, why);
   });
 
   const begin = Effect.fnUntraced(function* (from: StockServing, server: LogServer, why: string): Effect.fn.Return<void, StoreError> {
@@ -160,6 +172,7 @@ export const make: Effect.Effect<Shard, never, StockBooks | StockLog> = Effect.g
     const { answer } = result.success;
     if (answer === "Ended") return yield* ended(from);
     state.opened = from.generation;
+    state.said.clear();
     return answer;
   });
 
@@ -168,7 +181,7 @@ export const make: Effect.Effect<Shard, never, StockBooks | StockLog> = Effect.g
     const now = yield* Clock.currentTimeMillis;
     if (server._tag === "Failure") {
       state.answersSince = null;
-      return;
+      return yield* sayOnce(from, server.failure.message);
     }
     state.answersSince ??= now;
     if (now - state.answersSince < state.returnAfter) return;

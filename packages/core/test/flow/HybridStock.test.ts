@@ -1,4 +1,4 @@
-import { Deferred, Effect, Exit, Fiber, Metric, Result, Scope } from "effect";
+import { Deferred, Effect, Exit, Fiber, Logger, Metric, Result, Scope } from "effect";
 import { TestClock } from "effect/testing";
 import { describe, expect, test } from "vitest";
 import { type StockCommand, type StockLedger, StockReservation } from "../../src/index.ts";
@@ -138,6 +138,28 @@ describe("HybridStock, when its log", () => {
         expect(ledger(world)).toEqual([3, 2, 1]);
       }).pipe(World.run));
   }
+
+  test("cannot serve, says why, once until the reason changes, and again when it fails anew", () => {
+    const said: Array<string> = [];
+    const logger = Logger.make(({ logLevel, message }) => void (logLevel === "Warn" && said.push(String(message).replace(/^.*: /, ""))));
+    return Effect.gen(function* () {
+      const { server, ask } = yield* shop;
+      server.state = "away";
+      expect(yield* ask(World.reserve("a"))).toBe("Reserved");
+      yield* aWhile;
+      expect(said).toEqual(["the server is away"]);
+      server.state = "full";
+      yield* aWhile;
+      expect(said).toEqual(["the server is away", "the server is full"]);
+      server.state = "up";
+      yield* aWhile;
+      expect(yield* ask(World.reserve("b"))).toBe("Reserved");
+      server.state = "away";
+      expect(yield* ask(World.reserve("c"))).toBe("Reserved");
+      yield* aWhile;
+      expect(said).toEqual(["the server is away", "the server is full", "the server is away"]);
+    }).pipe(Effect.provide(Logger.layer([logger])), World.run);
+  });
 
   test("has a greater generation than the ledger knows, does without it", () =>
     Effect.gen(function* () {
