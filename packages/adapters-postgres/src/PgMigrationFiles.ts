@@ -26,7 +26,7 @@ export interface Migration {
 export type MigrationFolder = string | URL;
 
 export class PgMigrationError extends Schema.TaggedError<PgMigrationError>()("PgMigrationError", {
-  problem: Schema.Literals(["Changed", "Unknown", "Unreadable", "Misnamed", "Failed"]),
+  problem: Schema.Literals(["Changed", "Unknown", "Unreadable", "Misnamed", "Empty", "Failed"]),
   migration: Schema.String,
   message: Schema.String,
 }) {}
@@ -75,6 +75,12 @@ export const create = Effect.fn("PgMigrations.create")(function* (
   });
   return { name: `${OWN_PREFIX}${numbered}`, files };
 });
+
+/** Comments, blanks and semicolons alone are a template that nobody filled in yet. */
+export const isEmpty = ({ up }: Migration): boolean => /^[\s;]*$/.test(up.replaceAll(COMMENT, ""));
+
+/** In text that is quoted it is none; but then something stands before the quote. */
+const COMMENT = /--[^\n]*|\/\*[\s\S]*?\*\//g;
 
 const DIGITS = 4;
 const NUMBER_MAX = 9_999;

@@ -11,7 +11,7 @@ import type { StoreError } from "@org/saga-core";
 import { Duration, Effect, Layer, Schedule } from "effect";
 import { PgClient } from "./PgClient.ts";
 import type { PgSession } from "./PgDriver.ts";
-import { isUsersOwn, loadAll, type Migration, type MigrationFolder, PgMigrationError } from "./PgMigrationFiles.ts";
+import { isEmpty, isUsersOwn, loadAll, type Migration, type MigrationFolder, PgMigrationError } from "./PgMigrationFiles.ts";
 import { BOOTSTRAP, exclusively, script, statement } from "./PgMigrationLock.ts";
 import * as PgMigrationSql from "./PgMigrationSql.ts";
 
@@ -64,7 +64,7 @@ export const up: (options?: MigrationOptions) => Effect.Effect<ReadonlyArray<str
     return yield* exclusively(
       Effect.fnUntraced(function* (session, client) {
         const applied = yield* appliedIn(session, client);
-        const pending = yield* pendingOf(known, applied);
+        const pending = yield* filledOf(yield* pendingOf(known, applied));
         for (const migration of pending) {
           yield* script(session, migration.name, PgMigrationSql.inSchema(client, migration.up));
           yield* statement(session, migration.name, PgMigrationSql.record(client), [migration.name, migration.checksum]);
@@ -111,7 +111,7 @@ export const plan: (options?: MigrationOptions) => Effect.Effect<MigrationPlan, 
     const client = yield* PgClient;
     const known = yield* knownIn(options);
     const { applied, hasSchema } = yield* appliedNow;
-    const pending = yield* pendingOf(known, applied);
+    const pending = yield* filledOf(yield* pendingOf(known, applied));
     return { names: pending.map((migration) => migration.name), sql: PgMigrationSql.upScript(client, pending, hasSchema) };
   },
 );
@@ -147,6 +147,14 @@ const pendingOf = Effect.fnUntraced(function* (
   }
   return known.filter((migration) => stateOf(migration, applied) === "pending");
 });
+
+/** Once applied, a template could not be filled in any more. */
+const filledOf = (pending: ReadonlyArray<Migration>): Effect.Effect<ReadonlyArray<Migration>, PgMigrationError> => {
+  const empty = pending.find(isEmpty)?.name;
+  if (empty === undefined) return Effect.succeed(pending);
+  const file = `${empty.slice(empty.indexOf("/") + 1)}.up.sql`;
+  return refuse("Empty", empty, `there is no statement in ${file}: fill it in, or remove it`);
+};
 
 /** The last `steps` that were applied, newest first. */
 const newestOf = Effect.fnUntraced(function* (

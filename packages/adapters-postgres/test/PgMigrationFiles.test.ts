@@ -165,6 +165,18 @@ describe("migrations of one's own", () => {
     expect(missing.message).toContain(join(root, "missing"));
   });
 
+  it("are refused, and nothing applied, where one has no statement, however that is written", async () => {
+    const up = async (text: string) => {
+      const folder = await folderOf({ "0001_one.up.sql": text, "0001_one.down.sql": "" });
+      const schema = fresh();
+      const exit = await inSchema(schema, Effect.result(PgMigrations.up({ folders: [folder] })));
+      return exit._tag === "Failure" ? [exit.failure.message, await namesIn(schema)] : "applied";
+    };
+    const refused = ["migration app/0001_one: there is no statement in 0001_one.up.sql: fill it in, or remove it", []];
+    for (const text of ["", " \n;", "-- create table x ();", "/* a\n-- b\n*/ ; -- c"]) expect(await up(text)).toEqual(refused);
+    for (const text of ["-- /*\nselect 1; -- */", "select '--'", "/* a */ select 1"]) expect(await up(text)).toBe("applied");
+  });
+
   it("are created one after the other, up to the last number", async () => {
     const folder = join(root, "created");
     const create = (name: string) => Effect.runPromise(PgMigrations.create(folder, name));
@@ -173,6 +185,7 @@ describe("migrations of one's own", () => {
       name: "app/0002_first",
       files: [join(folder, "0002_first.up.sql"), join(folder, "0002_first.down.sql")],
     });
+    for (const name of ["0001_first", "0002_first"]) await writeFile(join(folder, `${name}.up.sql`), "select 1");
     expect(await inSchema(fresh(), PgMigrations.up({ folders: [folder] }))).toEqual([...PACKAGE, "app/0001_first", "app/0002_first"]);
     await writeFile(join(folder, "9999_last.up.sql"), "");
     await writeFile(join(folder, "9999_last.down.sql"), "");

@@ -144,7 +144,20 @@ describe("migrations of one's own", () => {
     ]);
     expect(await readFile(join(own, "0001_add_customers.up.sql"), "utf8")).toBe("-- edited\n");
     expect(await readFile(join(own, "0002_add_customers.up.sql"), "utf8")).toContain(':"schema"');
-    expect((await migrate("up", "--schema", "created", "--dir", own)).code).toBe(0);
+  });
+
+  test("up refuses one that nobody filled in yet, by the name of its file, and applies it when it is filled in", async () => {
+    const own = join(folder, "template");
+    await migrate("create", "later", "--dir", own);
+    for (const flags of [["--dry-run"], []]) {
+      const { code, stdout, stderr } = await migrate("up", "--schema", "template", "--dir", own, ...flags);
+      expect([code, stdout]).toEqual([1, ""]);
+      expect(stderr).toContain("migration app/0001_later: there is no statement in 0001_later.up.sql: fill it in, or remove it");
+    }
+    await writeFile(join(own, "0001_later.up.sql"), '-- Later.\ncreate table :"schema".later (id text);');
+    expect((await json("up", "--schema", "template", "--dir", own)).data).toEqual([
+      { schema: "template", applied: [...names, "app/0001_later"] },
+    ]);
   });
 
   test.each(["Customers", "add-customers", "../escape", "1st", ""])("create refuses the name %j", async (name) => {
