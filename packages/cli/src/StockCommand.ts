@@ -167,7 +167,8 @@ type Counted = Place &
 const count = Effect.fn("Stock.adjust")(function* ({ sku, delta, id, kind, warehouse, json, ...place }: Counted) {
   const named = Option.isSome(warehouse) ? { warehouse: warehouse.value } : {};
   const command: Adjust = { _tag: "Adjust", id, sku, delta, kind, ...named };
-  const answer = yield* Databases.within(yield* schemaOf(place), Effect.provide(decide(command), stores));
+  const schema = yield* schemaOf(place);
+  const { answer, isNew } = yield* Databases.within(schema, Effect.provide(decide(command), stores));
   if (Result.isFailure(answer)) return yield* CliFailure.failed(`SKU ${sku}: ${reasonOf(answer.failure)}`);
   if (answer.success._tag !== "Adjusted") return yield* Effect.die(new Error("an adjustment was answered with something else"));
   const { onHand, shortage } = answer.success;
@@ -176,16 +177,19 @@ const count = Effect.fn("Stock.adjust")(function* ({ sku, delta, id, kind, wareh
     { sku, onHand, shortage },
     `SKU ${sku}: ${onHand} on hand${shortage === 0 ? "" : `, ${shortage} short of what is promised`}`,
   );
+  if (isNew) yield* Output.message(`SKU ${sku} is new in schema ${schema}: no books of it were there before`);
 });
 
 const decide = Effect.fnUntraced(function* (command: Adjust) {
   const books = yield* StockBooks;
+  // For a word of warning: another process may be counting the SKU's first goods at this moment.
+  const isNew = !(yield* books.balances([command.sku])).has(command.sku);
   for (;;) {
     const { generation } = yield* books.serving;
     const verdict = yield* books.execute(generation, { holds: [], commands: [command] });
     if (verdict._tag === "Ended") continue;
     const [answer] = verdict.answers;
-    return answer ?? (yield* Effect.die(new Error("one answer per command")));
+    return answer === undefined ? yield* Effect.die(new Error("one answer per command")) : { answer, isNew };
   }
 });
 

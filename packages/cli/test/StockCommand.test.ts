@@ -98,6 +98,14 @@ describe("saga stock adjust", () => {
     );
   });
 
+  test("says in which schema a SKU is new: it may be the wrong one", async () => {
+    expect(await stock("adjust", "pear", "--by", "7", "--id", "first-pears")).toEqual({
+      ...{ code: 0, stdout: "SKU pear: 7 on hand" },
+      stderr: "SKU pear is new in schema inventory: no books of it were there before",
+    });
+    expect(await stock("adjust", "pear", "--by", "1", "--id", "more-pears")).toMatchObject({ code: 0, stderr: "" });
+  });
+
   test("ends with 1 for what the ledger refuses", async () => {
     expect(await stock("adjust", "unicorn", "--by=-1", "--id", "x")).toMatchObject({
       code: 1,
@@ -106,6 +114,10 @@ describe("saga stock adjust", () => {
     expect(await stock("adjust", "apple", "--by", "1", "--id", "first")).toMatchObject({
       code: 1,
       stderr: "saga: SKU apple: the id was used for another adjustment",
+    });
+    expect(await stock("adjust", "apple", "--by", "1", "--id", "two\nlines")).toMatchObject({
+      code: 1,
+      stderr: "saga: SKU apple: an adjustment's id has 1 to 128 printable characters",
     });
   });
 });
