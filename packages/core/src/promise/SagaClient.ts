@@ -34,6 +34,8 @@ export interface ConnectOptions<Sql, Own> {
   readonly messages: ReadonlyArray<Message.AnyType>;
   /** How long `close` waits for what is in flight, and then for the outbox: 10 seconds each unless it is said. */
   readonly closeWithin?: Duration.Input;
+  /** How long a transaction, or a handler, may take before it is rolled back: a minute unless it is said. */
+  readonly transactionWithin?: Duration.Input;
 }
 
 export interface SagaClient<Sql> {
@@ -52,6 +54,7 @@ export interface SagaClient<Sql> {
    * not run again by itself: do so after a `Contention`.
    *
    * Inside, use `tx` and nothing else of the client: another call needs another connection, and an embedded database has one.
+   * What is still open after `transactionWithin` is rolled back, and rejects with a `Misuse`.
    */
   readonly transaction: <A>(run: (tx: Tx.Tx<Sql>) => Promise<A>) => Promise<A>;
   /** Refuses new calls, stops taking messages and timers, waits for what is in flight, publishes the outbox, disconnects. */
@@ -60,10 +63,10 @@ export interface SagaClient<Sql> {
 
 /** Resolves when the database is there and migrated and the topics exist. */
 export const connect = async <Sql, Own = never>(options: ConnectOptions<Sql, Own>): Promise<SagaClient<Sql>> => {
-  const { database, bus = MemoryBus.layer, closeWithin = Session.CLOSE_WITHIN } = options;
+  const { database, bus = MemoryBus.layer, closeWithin = Session.CLOSE_WITHIN, transactionWithin = Session.TRANSACTION_WITHIN } = options;
   const catalogue = Message.catalogue(options.messages);
   const runtime = ManagedRuntime.make(Layer.merge(database.layer, bus));
-  const session = Session.make<Own>(runtime, closeWithin);
+  const session = Session.make<Own>(runtime, closeWithin, transactionWithin);
   const started = await runtime.runPromiseExit(
     Effect.gen(function* () {
       yield* (yield* MessageBus).ensureTopics(catalogue.topics);

@@ -21,15 +21,24 @@ export interface Session<Own> {
   readonly inner: <A, E, R>(effect: Effect.Effect<A, E, R | Scope.Scope>) => Effect.Effect<A, E, Exclude<R, Scope.Scope>>;
   /** In the background until the client begins to close: consumers, timers. */
   readonly source: <E, R>(layer: Layer.Layer<never, E, R>) => Effect.Effect<void, E, R>;
+  /** How long a user's function may hold a transaction open. */
+  readonly transactionWithin: Duration.Input;
   readonly close: () => Promise<void>;
 }
 
 /** How long closing waits for what is in flight, and then for the outbox, unless it is said: below what orchestrators give a process to end. */
 export const CLOSE_WITHIN: Duration.Input = "10 seconds";
 
+/**
+ * How long a user's function may hold a transaction open, unless it is said: it holds a connection and its rows' locks. A function
+ * that waits for another call of its client, which waits for that very connection, would wait for ever.
+ */
+export const TRANSACTION_WITHIN: Duration.Input = "1 minute";
+
 export const make = <Own>(
   runtime: ManagedRuntime.ManagedRuntime<Stores | MessageBus | Own, unknown>,
   closeWithin: Duration.Input,
+  transactionWithin: Duration.Input,
 ): Session<Own> => {
   const sources = Scope.makeUnsafe();
   const inner = Scope.makeUnsafe();
@@ -86,6 +95,7 @@ export const make = <Own>(
         // What could not begin as a whole leaves nothing running.
         Effect.onError(Effect.asVoid(Layer.buildWithScope(layer, scope)), (cause) => Scope.close(scope, Exit.failCause(cause))),
       ),
+    transactionWithin,
     close: () => (closing ??= end()),
   };
 };

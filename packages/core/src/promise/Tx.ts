@@ -1,5 +1,5 @@
 /** One transaction in the user's hands: statements of their own and messages, committed together or not at all. */
-import { Effect, Result } from "effect";
+import { Duration, Effect, Result } from "effect";
 import type * as Message from "../domain/Message.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
 import * as Responder from "../flow/Responder.ts";
@@ -8,7 +8,7 @@ import type { Outbox } from "../ports/Outbox.ts";
 import type { StoreError } from "../ports/StoreError.ts";
 import { Transaction } from "../ports/UnitOfWork.ts";
 import type { Database } from "./Database.ts";
-import { SagaError, type Thrown } from "./SagaError.ts";
+import { SagaError, Thrown } from "./SagaError.ts";
 import type { Session } from "./Session.ts";
 
 export interface Tx<Sql> {
@@ -48,7 +48,10 @@ export const within = Effect.fnUntraced(function* <Sql, Own, A>(
     isOpen = false;
   });
   const value = yield* Effect.ensuring(
-    session.user(() => run({ sql, now, send, reply })),
+    Effect.timeoutOrElse(
+      session.user(() => run({ sql, now, send, reply })),
+      { duration: session.transactionWithin, orElse: () => Effect.fail(tooLong(session.transactionWithin)) },
+    ),
     close,
   );
   // Without a cause each message begins a conversation of its own.
@@ -56,6 +59,14 @@ export const within = Effect.fnUntraced(function* <Sql, Own, A>(
   yield* sendAll(sent, now);
   return value;
 });
+
+const tooLong = (limit: Duration.Input): Thrown =>
+  new Thrown(
+    new SagaError(
+      "Misuse",
+      `the transaction was open for ${Duration.format(Duration.fromInputUnsafe(limit))}, and is rolled back: inside, use tx and nothing else of the client, and await what takes long before it`,
+    ),
+  );
 
 /** `make`, or what is wrong with the body, without its text. */
 const draftOf = (type: Message.AnyType, make: () => Message.Draft): Message.Draft => {

@@ -87,6 +87,15 @@ describe("a command", () => {
   });
 });
 
+describe("a transaction", () => {
+  it("that waits for another call of its client ends, and says why", async () => {
+    const impatient = await SagaClient.connect({ database: memory(), messages: [], transactionWithin: "20 millis" });
+    const failure = await failureOf(impatient.transaction(() => impatient.transaction(async () => undefined)));
+    expect(failure).toMatchObject({ code: "Misuse", message: expect.stringContaining("use tx and nothing else of the client") });
+    await impatient.close();
+  });
+});
+
 describe("a message that cannot be written", () => {
   it("names its type, for a body that is no JSON and for one without a key", async () => {
     const big = await failureOf(client.transaction(async (tx) => tx.send(Weighed, { id: "a", cents: 1n })));
