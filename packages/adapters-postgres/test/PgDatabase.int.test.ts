@@ -19,6 +19,7 @@ const ref: Parse<Ref> = (json) => {
 const topic = { topic: "rides", key: ({ id }: Ref) => id };
 const Book = command("ride.book.v1", ref, topic);
 const Booked = event("ride.booked.v1", ref, topic);
+const Look = command("ride.look.v1", ref, topic);
 const Noted = event("ride.noted.v1", ref, topic);
 
 const Ride = Saga.make("ride", { version: 1, data: shape(ref) }).pipe(
@@ -98,11 +99,11 @@ describe.runIf(server !== null)("a client on PostgreSQL", () => {
 
   it("refuses to connect to a database in which a saga of this version was another one", async () => {
     const changed = Saga.make("ride", { version: 1, data: shape(ref) }).pipe(
-      Saga.step("look", { send: Book, with: (data) => data, done: Booked, undo: { none: "it changes nothing" } }),
-      Saga.pivot("book", { send: Noted, with: (data) => data, done: Booked, undo: { none: "nothing follows it" } }),
+      Saga.step("look", { send: Look, with: (data) => data, done: Booked, undo: { none: "it changes nothing" } }),
+      Saga.pivot("book", { send: Book, with: (data) => data, done: Booked, undo: { none: "nothing follows it" } }),
     );
     const client = await connect();
-    const steps = [Book, Noted].map((type) => step(type, async (body) => outcome(Booked, body)));
+    const steps = [Book, Look].map((type) => step(type, async (body) => outcome(Booked, body)));
     await client.saga({ definition: Ride, steps: steps.slice(0, 1) });
     const next = await connect();
     await expect(next.saga({ definition: changed, steps })).rejects.toThrow(/not what it was/);
