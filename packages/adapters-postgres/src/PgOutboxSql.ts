@@ -47,7 +47,7 @@ select shard from pending where shard is not null`,
   /** A mark that is lost in a crash of the server is a duplicate, as one that was never made; so nobody waits for its disk. */
   own: `select ${BY_INDEX}, set_config('synchronous_commit', 'off', true), pg_try_advisory_xact_lock($1::int, $2::int) as owned`,
   /** Waits for the owner: at most the lock timeout. */
-  ownWaiting: `select ${BY_INDEX}, true as owned from pg_advisory_xact_lock($1::int, $2::int)`,
+  ownWaiting: `select ${BY_INDEX} from pg_advisory_xact_lock($1::int, $2::int)`,
   /**
    * The oldest of a shard, from all partitions merged. The keys that wait behind a refused message are few, and are looked
    * up once.

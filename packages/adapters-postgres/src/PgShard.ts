@@ -15,7 +15,7 @@ import * as PgUnitOfWork from "./PgUnitOfWork.ts";
 /** The locks of an outbox's or a queue's shards. */
 export interface Locks {
   readonly name: string;
-  /** Statement that takes the lock of two numbers, or answers `owned: false`. */
+  /** Statement that takes the lock of two numbers, for `owning` with an answer `owned`. */
   readonly own: string;
 }
 

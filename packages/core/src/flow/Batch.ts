@@ -34,6 +34,10 @@ export class LeftAlone extends Schema.TaggedError<LeftAlone>()("LeftAlone", {
   }
 }
 
+/** `what` is of a version that this process does not know. */
+export const leftAlone = (mailbox: string, what: string, version: number): LeftAlone =>
+  new LeftAlone({ mailbox, detail: `${what} is of version ${version}, which is not known here` });
+
 export type Failure = Poisoned | LeftAlone | StoreError;
 
 /** How long a batch is run again while the store is away or busy, in milliseconds, before its callers are told. The last run may take longer. */

@@ -39,7 +39,7 @@ export const make = <D, C>({ definition, whole }: Projection<D, C>) => {
       const found = yield* sagas.load(definition.name, keys);
       const rows = new Map<string, Kept<D>>();
       for (const [id, { version, revision, state }] of found) {
-        if (version !== definition.version) return yield* Effect.die(leftAlone(definition.name, `instance "${id}"`, version));
+        if (version !== definition.version) return yield* Effect.die(Batch.leftAlone(definition.name, `instance "${id}"`, version));
         rows.set(id, { row: decode(state), revision });
       }
       return rows;
@@ -54,8 +54,5 @@ export const make = <D, C>({ definition, whole }: Projection<D, C>) => {
 /** The defect that leaves a message of another version alone, for a process that knows it. */
 export const expectKnown = <D, C>({ definition: { name }, protocol }: Projection<D, C>, { type, saga }: Message.Envelope): void => {
   if (saga !== null && saga !== protocol.saga && saga.startsWith(`${name}@`))
-    throw leftAlone(name, type, Number(saga.slice(name.length + 1)));
+    throw Batch.leftAlone(name, type, Number(saga.slice(name.length + 1)));
 };
-
-const leftAlone = (mailbox: string, what: string, version: number): Batch.LeftAlone =>
-  new Batch.LeftAlone({ mailbox, detail: `${what} is of version ${version}, which is not known here` });

@@ -5,8 +5,7 @@
  * One difference can be seen: a cancel that has to undo is accepted as a request. Whether it came before the payment was asked
  * for is the arbiter's to say, and the order's next status tells.
  */
-import { Effect, Result } from "effect";
-import { fold } from "../domain/Decider.ts";
+import { Effect } from "effect";
 import * as Checkout from "../domain/order/Checkout.ts";
 import * as Order from "../domain/order/Order.ts";
 import { OrderId } from "../domain/order/OrderId.ts";
@@ -19,7 +18,7 @@ import type { SagaStore } from "../ports/SagaStore.ts";
 import type { Aggregate, Decision, Input } from "./Aggregate.ts";
 import * as ChoreographyRows from "./ChoreographyRows.ts";
 import * as ChoreographyService from "./ChoreographyService.ts";
-import * as SagaRunner from "./SagaRunner.ts";
+import * as CoordinatedOrder from "./CoordinatedOrder.ts";
 
 /** An order, and its row. */
 export interface State extends ChoreographyRows.Kept<Checkout.Data> {
@@ -31,13 +30,12 @@ export type Home = Projection<Checkout.Data, Checkout.LocalCommand>;
 const initial: State = { ...ChoreographyRows.NOTHING, order: null };
 
 /** Orders and their rows behind the ports. */
-export const make = (home: Home): Aggregate<State, SagaRunner.Command, SagaRunner.Answer, OrderStore | SagaStore> => {
+export const make = (home: Home): Aggregate<State, CoordinatedOrder.Command, CoordinatedOrder.Answer, OrderStore | SagaStore> => {
   const rows = ChoreographyRows.make(home);
-  const { encodeAnswer, decodeAnswer } = SagaRunner.make(home.whole);
   return {
     name: home.definition.name,
     initial,
-    begins: (input) => input._tag === "Request" && input.command(0)._tag === "Place",
+    begins: CoordinatedOrder.begins,
     load: Effect.fnUntraced(function* (keys) {
       const orders = yield* OrderStore;
       const [found, kept] = yield* Effect.all([orders.load(keys.map((key) => OrderId.make(key))), rows.load(keys)], {
@@ -47,76 +45,39 @@ export const make = (home: Home): Aggregate<State, SagaRunner.Command, SagaRunne
     }),
     save: Effect.fnUntraced(function* (changes) {
       const orders = yield* OrderStore;
-      const changed = changes.flatMap(({ before, after }) =>
-        after.order === null || after.order === before.order ? [] : [{ before: before.order, after: after.order }],
-      );
-      yield* Effect.all([orders.save(changed), rows.save(changes)], { concurrency: "unbounded", discard: true });
+      yield* Effect.all([orders.save(CoordinatedOrder.ordersOf(changes)), rows.save(changes)], { concurrency: "unbounded", discard: true });
     }),
     decide: (state, input, now) => decide(home, state, input, now),
-    encodeAnswer,
-    decodeAnswer,
+    ...CoordinatedOrder.answers,
   };
 };
 
 /** Pure: what an input does to an order and its row. */
-export const decide = (home: Home, state: State, input: Input<SagaRunner.Command>, now: Timestamp): Decision<State, SagaRunner.Answer> => {
+export const decide = (
+  home: Home,
+  state: State,
+  input: Input<CoordinatedOrder.Command>,
+  now: Timestamp,
+): Decision<State, CoordinatedOrder.Answer> => {
   if (input._tag !== "Request") {
     if (input._tag === "Message") ChoreographyRows.expectKnown(home, input.envelope);
     return drive(home, state, input._tag === "Message" ? input.envelope.key : input.timer.key, ChoreographyService.inputOf(input, now));
   }
-  const command = input.command(now);
-  if (command._tag !== "Resume" && command._tag !== "Resolve") return request(home, state, command, now);
-  const driven = drive(home, state, input.key, command);
-  const { order } = driven.state;
-  return order === null ? refuse(state, { _tag: "OrderNotFound" }) : { ...driven, answer: Result.succeed(order) };
+  const saga: CoordinatedOrder.Saga<State> = {
+    mayCancel: ({ row }) => row !== null && Reactions.mayCancel(row),
+    drive: (before, next) => drive(home, before, input.key, next),
+  };
+  return CoordinatedOrder.request(saga, state, input.command(now), now);
 };
 
-type OrderRequest = Extract<Order.Command, { readonly _tag: "Place" | "Cancel" }>;
-
-const request = (home: Home, state: State, command: OrderRequest, now: Timestamp): Decision<State, SagaRunner.Answer> => {
-  const decided = Order.decide(state.order, command);
-  if (Result.isFailure(decided)) return refuse(state, decided.failure);
-  const order = fold(Order.decider, decided.success, state.order);
-  const [event] = decided.success;
-  if (order === null) return refuse(state, { _tag: "OrderNotFound" });
-  if (event?._tag === "CancelRequested" && (state.row === null || !Reactions.mayCancel(state.row))) {
-    return refuse(state, { _tag: "TooLateToCancel", status: order.status, policy: order.cancelPolicy });
-  }
-  const own = decided.success.flatMap(SagaRunner.announce);
-  const next = event === undefined ? null : followUp(event, now);
-  const after: State = event === undefined ? state : { ...state, order };
-  if (next === null) return { state: after, drafts: own, timers: [], answer: Result.succeed(order) };
-  const driven = drive(home, after, order.id, next);
-  return { ...driven, drafts: [...own, ...driven.drafts], answer: Result.succeed(driven.state.order ?? order) };
-};
-
-/** What the saga hears of what a request did. */
-const followUp = (event: Order.Event, now: Timestamp): Reactions.Input<Checkout.Data> | null => {
-  switch (event._tag) {
-    case "Placed":
-      return { _tag: "Start", id: event.id, data: Checkout.dataOf(event), now };
-    case "StatusChanged":
-      return null;
-    case "CancelRequested":
-      return { _tag: "Cancel", by: event.reason === "canceledByUser" ? "user" : "operator", now };
-  }
-};
-
-const refuse = (state: State, rejection: Order.Rejection): Decision<State, SagaRunner.Answer> => ({
-  state,
-  drafts: [],
-  timers: [],
-  answer: Result.fail(rejection),
-});
-
-const drive = (home: Home, state: State, id: string, input: Reactions.Input<Checkout.Data>): Decision<State, SagaRunner.Answer> => {
+const drive = (home: Home, state: State, id: string, input: Reactions.Input<Checkout.Data>): Decision<State, CoordinatedOrder.Answer> => {
   const beside = { decider: Order.decider, command: Checkout.orderCommand };
   const react = (row: Reactions.Row<Checkout.Data> | null, next: Reactions.Input<Checkout.Data>) => Reactions.react(home, row, id, next);
   const { state: after, events, drafts, timers } = Coordinator.driveBy(react, beside, { saga: state.row, aggregate: state.order }, input);
   const isSame = after.saga === state.row && after.aggregate === state.order;
   return {
     state: isSame ? state : { ...state, order: after.aggregate, row: after.saga },
-    drafts: [...events.flatMap(SagaRunner.announce), ...drafts],
+    drafts: [...events.flatMap(CoordinatedOrder.announce), ...drafts],
     timers,
     answer: null,
   };

@@ -86,7 +86,7 @@ export const make = <D>(
       );
       for (const [id, { version, revision, state }] of found) {
         const instance = SagaVersions.load(versions, version, state);
-        if (instance === null) return yield* Effect.die(leftAlone(definition.name, id, version));
+        if (instance === null) return yield* Effect.die(Batch.leftAlone(definition.name, `the instance "${id}"`, version));
         states.set(id, { instance, revision, isGuess: false });
       }
       return states;
@@ -143,9 +143,6 @@ const moved = <D>(
   if (input._tag === "Start") return instance === null ? versions.start(input) : [instance, []];
   return instance === null ? [null, []] : instance.move(input);
 };
-
-const leftAlone = (saga: string, id: string, version: number): Batch.LeftAlone =>
-  new Batch.LeftAlone({ mailbox: saga, detail: `the instance "${id}" is of version ${version}, which is not known here` });
 
 const decodeStatus = Schema.decodeUnknownSync(SagaInstance.Status);
 
