@@ -9,9 +9,7 @@
  *    `<instance>:<step>:<round>/undo`), by which it must be idempotent. An outcome counts once: a second one changes nothing, a
  *    late one what it would have done, if it is still awaited.
  * 4. A process that dies leaves its instances to their timers: whoever pumps them, here or elsewhere, asks again.
- *
  * 5. While a call is under way here it is not made a second time here, and its undo waits for its end (`DirectSagaCalls`).
- *
  * 6. While a process follows an instance it need not read it: what it wrote last is a guess at what is there. A decision upon
  *    a guess always writes, and the write refuses an outdated one; then the instance is read.
  *
@@ -31,7 +29,7 @@ import type { Timer } from "../ports/Timers.ts";
 import * as Aggregate from "./Aggregate.ts";
 import * as CommandHandler from "./CommandHandler.ts";
 import * as DirectSagaAggregate from "./DirectSagaAggregate.ts";
-import type { Answer, Ask, Command, Followed, State, Thread } from "./DirectSagaAggregate.ts";
+import type { Answer, Ask, Command, Followed, Thread } from "./DirectSagaAggregate.ts";
 import * as DirectSagaCalls from "./DirectSagaCalls.ts";
 import type { Outcome, Step } from "./DirectSagaCalls.ts";
 import * as DirectSagaPart from "./DirectSagaPart.ts";
@@ -122,10 +120,9 @@ export const make = Effect.fnUntraced(function* <D, R>(
   /** Sees an instance through from `first` on, as far as this process performs what is asked. */
   const follow = (
     key: string,
-    guess: State | null,
     first: Effect.Effect<CommandHandler.Handled<Answer>, Mailbox.Failure>,
   ): Effect.Effect<SagaDecider.Status, Mailbox.Failure> => {
-    const thread: Thread = { guess, written: null };
+    const thread: Thread = { guess: null, written: null };
     followed.set(key, thread);
     let status: SagaDecider.Status = "running";
     const goOn = (handled: CommandHandler.Handled<Answer>): Effect.Effect<void, Mailbox.Failure> => {
@@ -140,9 +137,7 @@ export const make = Effect.fnUntraced(function* <D, R>(
     const perform = (ask: Ask): Effect.Effect<void, Mailbox.Failure> =>
       Effect.flatMap(begin(ask), (call) => {
         if (call === null) return Effect.void;
-        const late = Effect.flatMap(ended(call), (outcome) =>
-          outcome === null ? Effect.void : follow(key, null, told(key, ask, outcome)),
-        );
+        const late = Effect.flatMap(ended(call), (outcome) => (outcome === null ? Effect.void : follow(key, told(key, ask, outcome))));
         return Effect.flatMap(inTime(call, ask.timeoutMillis), (found) => {
           if (Option.isNone(found))
             return Effect.andThen(Effect.logWarning(`${definition.name}: ${ask.key} takes longer than its timeout`), behind(late));
@@ -169,18 +164,17 @@ export const make = Effect.fnUntraced(function* <D, R>(
   };
   const goOn = (input: Aggregate.MessageInput | Aggregate.TimerInput, handled: CommandHandler.Handled<Answer>) => {
     if (handled._tag !== "Answered" || handled.answer.asks.length === 0) return Effect.void;
-    return behind(follow(Aggregate.keyOf(input), null, Effect.succeed(handled)));
+    return behind(follow(Aggregate.keyOf(input), Effect.succeed(handled)));
   };
 
   const started = (id: string, data: D) => mailbox.submit(Aggregate.request(id, (now) => ({ _tag: "Start", id, data, now })));
   const movedBy = (id: string, handled: CommandHandler.Handled<Answer>): Moved | null =>
     handled._tag !== "Answered" || handled.answer.instance === null
       ? null
-      : { status: handled.answer.status, rest: follow(id, null, Effect.succeed(handled)) };
+      : { status: handled.answer.status, rest: follow(id, Effect.succeed(handled)) };
 
   return {
-    // Nearly always nothing is there yet.
-    run: (id, data) => follow(id, DirectSagaAggregate.NOTHING_YET, started(id, data)),
+    run: (id, data) => follow(id, started(id, data)),
     start: (id, data) =>
       Effect.flatMap(started(id, data), (handled) => {
         const there = movedBy(id, handled);

@@ -10,7 +10,6 @@ import * as SagaInstance from "../domain/saga/SagaInstance.ts";
 import * as SagaVersions from "../domain/saga/SagaVersions.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
 import { SagaStore } from "../ports/SagaStore.ts";
-import { StoreError } from "../ports/StoreError.ts";
 import type * as Aggregate from "./Aggregate.ts";
 import * as Batch from "./Batch.ts";
 import * as DirectSagaPart from "./DirectSagaPart.ts";
@@ -45,9 +44,6 @@ export interface State {
 
 const NOTHING = { instance: null, revision: 0, isGuess: false };
 
-/** A guess that is nearly always right of an instance that is started. */
-export const NOTHING_YET: State = { ...NOTHING, isGuess: true };
-
 /** What this process knows of an instance while it follows it. */
 export interface Thread {
   /** What the next decision need not read; taken once: a second attempt reads. */
@@ -68,6 +64,7 @@ export const make = <D>(
   return {
     name: definition.name,
     initial: NOTHING,
+    begins: (input) => input._tag === "Request" && input.command(0)._tag === "Start",
     load: Effect.fnUntraced(function* (keys) {
       const states = new Map<string, State>();
       for (const key of keys) {
@@ -93,9 +90,6 @@ export const make = <D>(
     }),
     save: Effect.fnUntraced(function* (changes) {
       const sagas = yield* SagaStore;
-      if (changes.some(({ before, after }) => after.instance === null && before.isGuess)) {
-        return yield* new StoreError({ reason: "Contention", operation: "DirectSaga.save", message: "an instance may be there by now" });
-      }
       yield* sagas.save(
         changes.flatMap(({ key, before, after: { instance } }) => {
           if (instance === null) return [];
