@@ -16,7 +16,7 @@ import {
 import { Effect, Layer, Result } from "effect";
 import * as Serve from "../Serve.ts";
 import { order, STEPS } from "../saga/Workload.ts";
-import * as Checkout from "./Checkout.ts";
+import * as Checkout from "../saga/Checkout.ts";
 import * as Walks from "./Walks.ts";
 
 /** The time of every command: the peer has no clock either. */

@@ -2,61 +2,17 @@
  * The contender: a saga of four steps that this process does itself. A step begins after the commit that asks for it, the next
  * one after the commit that holds its outcome; the instances share their commits.
  */
-import { DirectSaga, Message, Saga, SagaStore } from "@org/saga-core";
+import { DirectSaga, SagaStore } from "@org/saga-core";
 import { PgStores } from "@org/saga-postgres";
-import { Effect, Schema } from "effect";
+import { Effect } from "effect";
 import * as Serve from "../Serve.ts";
+import * as Checkout from "./Checkout.ts";
 import * as Workload from "./Workload.ts";
 
 const SCHEMA = "ours";
 
-const Ref = Schema.Struct({ id: Schema.String });
-const Answer = Schema.Struct({ id: Schema.String, at: Schema.Int });
-const Data = Schema.Struct({
-  id: Schema.String,
-  customer: Schema.String,
-  lines: Schema.Array(Schema.Struct({ sku: Schema.String, quantity: Schema.Int })),
-  amount: Schema.Int,
-});
-type Data = typeof Data.Type;
-
-const topic = { topic: "bench.steps", key: ({ id }: { readonly id: string }) => id };
-
-const TIMEOUT_MS = 10_000;
-
-/** How often each step ran. */
-const ran = Object.fromEntries(Workload.STEPS.map((name) => [name, 0]));
-
-const partOf = (name: (typeof Workload.STEPS)[number]) => {
-  const command = Message.command(`bench.${name}.v1`, Ref, topic);
-  const done = Message.event(`bench.${name}-done.v1`, Answer, topic);
-  const options = {
-    send: command,
-    with: ({ id }: Data) => ({ id }),
-    done,
-    undo: { none: "nothing fails here" },
-    timeout: TIMEOUT_MS,
-  };
-  const perform = DirectSaga.step(command, ({ id }) =>
-    Effect.sync(() => {
-      ran[name] = (ran[name] ?? 0) + 1;
-      return DirectSaga.outcome(done, { id, at: Date.now() });
-    }),
-  );
-  return { options, perform };
-};
-
-const [reserve, authorize, capture, ship] = [partOf("reserve"), partOf("authorize"), partOf("capture"), partOf("ship")];
-
-const definition = Saga.make("checkout", { version: 1, data: Data }).pipe(
-  Saga.step("reserve", reserve.options),
-  Saga.step("authorize", authorize.options),
-  Saga.pivot("capture", capture.options),
-  Saga.retriable("ship", ship.options),
-);
-
 const program = Effect.gen(function* () {
-  const saga = yield* DirectSaga.make({ definition, steps: [reserve, authorize, capture, ship].map(({ perform }) => perform) });
+  const saga = yield* DirectSaga.make(Checkout.direct);
   const sagas = yield* SagaStore;
   Serve.serve({
     run: ({ millis = 0, inFlight = 1, round = 0 }) => {
@@ -73,7 +29,8 @@ const program = Effect.gen(function* () {
       return Effect.runPromise(Effect.map(lanes, () => ({ done: completed, seconds: (performance.now() - start) / 1_000 })));
     },
     audit: async () => {
-      const counts = await Effect.runPromise(sagas.count(definition.name));
+      const counts = await Effect.runPromise(sagas.count(Checkout.definition.name));
+      const ran = Object.fromEntries(Checkout.ran().map((count, index) => [Workload.STEPS[index], count]));
       return { completed: counts.get("completed") ?? 0, instances: [...counts.values()].reduce((sum, count) => sum + count, 0), ...ran };
     },
   });

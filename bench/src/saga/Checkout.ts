@@ -1,7 +1,7 @@
-/** The saga of `ours.main.ts`: the four steps of `bench saga`, which do nothing but count. */
+/** Our saga of `bench saga` and `bench core`: four steps, which do nothing but count. */
 import { DirectSaga, Message, Saga } from "@org/saga-core";
 import { Effect, Result, Schema } from "effect";
-import { STEPS } from "../saga/Workload.ts";
+import { STEPS } from "./Workload.ts";
 
 const Ref = Schema.Struct({ id: Schema.String });
 const Answer = Schema.Struct({ id: Schema.String, at: Schema.Int });
@@ -14,6 +14,8 @@ const Data = Schema.Struct({
 type Data = typeof Data.Type;
 
 const topic = { topic: "bench.steps", key: ({ id }: { readonly id: string }) => id };
+
+const TIMEOUT_MS = 10_000;
 
 const counts = new Map<string, number>();
 
@@ -33,7 +35,7 @@ const partOf = (name: (typeof STEPS)[number]) => {
   };
   return {
     type: command.type,
-    options: { send: command, with: ({ id }: Data) => ({ id }), done, undo: { none: "nothing fails here" } },
+    options: { send: command, with: ({ id }: Data) => ({ id }), done, undo: { none: "nothing fails here" }, timeout: TIMEOUT_MS },
     step: DirectSaga.step(command, (body) => Effect.sync(() => call(body))),
     /** The command was encoded by its schema, and the reply is read by its: once each, as a result of the peer's is. */
     perform: (id: string): DirectSaga.Outcome => {
@@ -52,7 +54,7 @@ export const definition = Saga.make("checkout", { version: 1, data: Data }).pipe
   Saga.retriable("ship", parts.ship.options),
 );
 
-export const direct = { definition, data: Data, steps: STEPS.map((name) => parts[name].step) };
+export const direct = { definition, steps: STEPS.map((name) => parts[name].step) };
 
 const performers = new Map(STEPS.map((name) => [parts[name].type, parts[name].perform]));
 
