@@ -30,7 +30,7 @@ const program = Effect.gen(function* () {
     },
     audit: async () => {
       const counts = await Effect.runPromise(sagas.count(Checkout.definition.name));
-      const ran = Object.fromEntries(Checkout.ran().map((count, index) => [Workload.STEPS[index], count]));
+      const ran = Object.fromEntries(Checkout.ran().map((count, index) => [Workload.STEPS[index] ?? "", count] as const));
       return { completed: counts.get("completed") ?? 0, instances: [...counts.values()].reduce((sum, count) => sum + count, 0), ...ran };
     },
   });
