@@ -5,7 +5,7 @@ const SCHEMA = "statement";
 
 const PLACE = `
 with claimed as (
-  insert into ${SCHEMA}.idempotency_keys (scope, key, fingerprint, answer) values ($1, $2, $3, $4::jsonb)
+  insert into ${SCHEMA}.idempotency_keys (scope, key, fingerprint, answer) values ($1, $2, $3, $4::json)
 ), placed as (
   insert into ${SCHEMA}.orders (id, customer_id, status, total_amount, currency, payment_method, cancel_policy, cancel_requested, paid,
     version, created_at, updated_at) values ($5::text, $6, 'created', $7, $8, $9, $10, false, false, 1, now(), now())

@@ -42,7 +42,9 @@ const web = (settings: Settings) =>
 
 export type Ports = CommandHandler.Ports | DocumentStore | SagaStore | DeadLetters | MessageBus | PaymentProvider;
 
-export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
+export const layer = (
+  settings: Settings,
+): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError | CheckoutTopology.StartError, Ports> =>
   Layer.mergeAll(
     web(settings),
     CheckoutTopology.reactions("payment", settings),

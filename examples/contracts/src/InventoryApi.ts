@@ -7,7 +7,7 @@
  * answer then has one. That is quickest in a rush (a sold-out SKU is refused without asking the engine), but whoever misses the
  * answer cannot ask again, and leaves a hold that ends by itself.
  */
-import { CustomerId, Limits, OrderId, Quantity, Sku, StockLine, TakenLine, Warehouse } from "@org/saga-core";
+import { CustomerId, Limits, OrderId, Quantity, Sku, StockLedger, StockLine, TakenLine, Warehouse } from "@org/saga-core";
 import { Schema } from "effect";
 import { HttpApi, HttpApiEndpoint, HttpApiGroup, OpenApi } from "effect/http-api";
 import { IsoTime } from "./OrdersApi.ts";
@@ -22,7 +22,7 @@ const Ttl = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: Limits.HOLD
 export const Reserve = Schema.Struct({
   orderId: Schema.optionalKey(OrderId),
   lines: Schema.Array(StockLine).check(Schema.isMinLength(1), Schema.isMaxLength(Limits.ORDER_LINES_MAX)),
-  /** Milliseconds; ten minutes unless said otherwise. */
+  /** Milliseconds; ten minutes unless said otherwise. No part of the content: asked again with another one, the hold ends as it did. */
   ttlMillis: Schema.optionalKey(Ttl),
   /** `all` (the default) or nothing; `partial`: of each line what there is. */
   policy: Schema.optionalKey(Schema.Literals(["all", "partial"])),
@@ -53,12 +53,13 @@ export const Released = Schema.Struct({
   orderId: OrderId,
   /** What the order had; nothing, if it never had any: then it gets none later, either. */
   lines: Schema.Array(TakenLine),
-  /** `expired`: it had ended before. */
-  reason: Schema.Literals(["asked", "expired"]),
+  /** `expired`, `revoked`: it had ended before. */
+  reason: StockLedger.ReturnReason,
 }).annotate({ identifier: "Released" });
 
 export const Adjust = Schema.Struct({
-  id: Schema.String.check(Schema.isMinLength(1), Schema.isMaxLength(Limits.IDENTIFIER_MAX)),
+  /** Which ids there are the ledger says, and what is wrong with another one. */
+  id: Schema.String.annotate({ description: `1 to ${Limits.IDENTIFIER_MAX} printable characters` }),
   sku: Sku,
   /** Units counted in, or out if negative. */
   delta: Schema.Int.check(Schema.isBetween({ minimum: -Limits.STOCK_MAX, maximum: Limits.STOCK_MAX })),
@@ -74,6 +75,8 @@ export const Adjusted = Schema.Struct({
   onHand: Schema.Int,
   /** Promised beyond what is on hand: holds were revoked, the newest first, and these promises are left. */
   shortage: Schema.Int,
+  /** Orders whose holds were revoked, the newest first. */
+  revoked: Schema.Array(OrderId),
 }).annotate({ identifier: "Adjusted" });
 
 const units = { onHand: Schema.Int, held: Schema.Int, committed: Schema.Int, available: Schema.Int, shortage: Schema.Int };
@@ -111,7 +114,7 @@ export const release = HttpApiEndpoint.post("release", "/inventory/release", {
 export const adjust = HttpApiEndpoint.post("adjust", "/inventory/adjust", {
   payload: Adjust,
   success: Adjusted,
-  error: [Problem.ProductNotFound, Problem.InvalidQuantity, ...service],
+  error: [Problem.ProductNotFound, Problem.InvalidQuantity, Problem.AdjustmentIdInvalid, ...service],
 }).annotate(OpenApi.Summary, "Count goods in or out");
 
 export const get = HttpApiEndpoint.get("get", "/inventory/:sku", {

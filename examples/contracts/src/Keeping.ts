@@ -12,18 +12,27 @@ const UNITS: Readonly<Record<string, (count: number) => Duration.Duration>> = {
   d: Duration.days,
 };
 
+const VARIABLES = {
+  inbox: "INBOX_RETENTION",
+  outbox: "OUTBOX_RETENTION",
+  idempotencyKeys: "IDEMPOTENCY_RETENTION",
+  topic: "TOPIC_RETENTION",
+  deadLetters: "DEAD_LETTER_RETENTION",
+  retries: "RETRIES_MAX",
+} as const satisfies Record<keyof Retention.Durations, VariableName>;
+
 export const parse = (environment: Environment): Result.Result<Retention.Policy, ServiceConfigError> =>
   Result.gen(function* () {
     const durations = {
-      inbox: yield* duration(environment, "INBOX_RETENTION"),
-      outbox: yield* duration(environment, "OUTBOX_RETENTION"),
-      idempotencyKeys: yield* duration(environment, "IDEMPOTENCY_RETENTION"),
-      topic: yield* duration(environment, "TOPIC_RETENTION"),
-      deadLetters: yield* duration(environment, "DEAD_LETTER_RETENTION"),
-      retries: yield* duration(environment, "RETRIES_MAX"),
+      inbox: yield* duration(environment, VARIABLES.inbox),
+      outbox: yield* duration(environment, VARIABLES.outbox),
+      idempotencyKeys: yield* duration(environment, VARIABLES.idempotencyKeys),
+      topic: yield* duration(environment, VARIABLES.topic),
+      deadLetters: yield* duration(environment, VARIABLES.deadLetters),
+      retries: yield* duration(environment, VARIABLES.retries),
     };
     const made = Retention.make(durations);
-    return Result.isSuccess(made) ? made.success : yield* wrong("INBOX_RETENTION", `is too short: ${made.failure.message}`);
+    return Result.isSuccess(made) ? made.success : yield* wrong(VARIABLES[made.failure.setting], `does not fit: ${made.failure.message}`);
   });
 
 const duration = (environment: Environment, name: VariableName): Result.Result<Duration.Duration, ServiceConfigError> => {

@@ -132,6 +132,11 @@ export class InvalidQuantity extends HttpApiError.Problem<InvalidQuantity>()(
   declare("invalid_quantity"),
   extension("invalid_quantity"),
 ) {}
+export class AdjustmentIdInvalid extends HttpApiError.Problem<AdjustmentIdInvalid>()(
+  "AdjustmentIdInvalid",
+  declare("adjustment_id_invalid"),
+  extension("adjustment_id_invalid"),
+) {}
 export class IntentNotFound extends HttpApiError.Problem<IntentNotFound>()(
   "IntentNotFound",
   declare("intent_not_found"),

@@ -40,6 +40,7 @@ export const table = {
   already_shipped: { status: 409, title: "The goods have left the house" },
   reservation_mismatch: { status: 422, title: "The order has reserved something else" },
   invalid_quantity: { status: 422, title: "The stock cannot be counted like that" },
+  adjustment_id_invalid: { status: 422, title: "The adjustment's id is not valid" },
   // payments
   intent_not_found: { status: 404, title: "There is no such payment intent" },
   intent_refused: { status: 409, title: "The payment intent cannot do this" },
@@ -47,7 +48,7 @@ export const table = {
   internal_error: { status: 500, title: "Something went wrong here" },
   overloaded: { status: 503, title: "Too much to do right now" },
   unavailable: { status: 503, title: "A server that this one needs cannot be reached" },
-  outcome_unknown: { status: 503, title: "It may have happened: ask again with the same Idempotency-Key" },
+  outcome_unknown: { status: 503, title: "It may have happened: repeat the request with the same key or id" },
 } as const satisfies Record<string, Entry>;
 
 export type ProblemCode = keyof typeof table;

@@ -44,7 +44,7 @@ export const variables = {
     fallback: "3d",
     purpose: "how long a duplicate is recognized; at least RETRIES_MAX + DEAD_LETTER_RETENTION + TOPIC_RETENTION",
   },
-  OUTBOX_RETENTION: { fallback: "1d", purpose: "how long sent messages stay for people to look at" },
+  OUTBOX_RETENTION: { fallback: "1d", purpose: "how long sent messages stay for people to look at: at most 3d" },
   IDEMPOTENCY_RETENTION: { fallback: "1d", purpose: "how long the answer to an idempotency key is repeated" },
   TOPIC_RETENTION: { fallback: "1d", purpose: "how long topics keep their records; topics that exist stay as they are" },
   DEAD_LETTER_RETENTION: { fallback: "36h", purpose: "how long a dead letter may be redriven" },

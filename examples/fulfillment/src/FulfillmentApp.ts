@@ -24,7 +24,9 @@ const web = (settings: Settings) =>
 
 export type Ports = CommandHandler.Ports | DocumentStore | SagaStore | DeadLetters | MessageBus;
 
-export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
+export const layer = (
+  settings: Settings,
+): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError | CheckoutTopology.StartError, Ports> =>
   Layer.mergeAll(
     web(settings),
     CheckoutTopology.reactions("fulfillment", settings),

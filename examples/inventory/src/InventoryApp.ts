@@ -23,12 +23,15 @@ export const SCHEMA = "inventory";
 /** Batches in PostgreSQL at a time: two of `PgStock`; what is settled, what is journaled, and a look at who serves, of `HybridStock`. */
 const STOCK_BATCHES = { redis: 0, postgres: 2, hybrid: 3 } as const;
 
-/** What of it holds connections: news, answers to messages, and the stock if PostgreSQL holds it; the sweeper and the retention. */
+/**
+ * What of it holds connections: news, answers to messages, and the stock if PostgreSQL holds it; the sweeper and the retention, and
+ * what compares the ledger with its records if there is one.
+ */
 export const shape = (engine: ServiceConfig.StockEngine): Connections.Shape => ({
   mailbox: true,
   responds: true,
   stockBatches: STOCK_BATCHES[engine],
-  loops: 2,
+  loops: engine === "redis" ? 2 : 3,
 });
 
 export type Settings = Pick<ServiceConfig.ServiceConfig, "http" | "roles" | "concurrency"> & CheckoutTopology.Settings;
@@ -76,7 +79,9 @@ export type Ports =
   | StockReservation
   | Catalogue;
 
-export const layer = (settings: Settings): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError, Ports> =>
+export const layer = (
+  settings: Settings,
+): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError | CheckoutTopology.StartError, Ports> =>
   Layer.mergeAll(
     web(settings),
     CheckoutTopology.reactions("inventory", settings),

@@ -2,7 +2,15 @@
 import { Effect, Layer, Result } from "effect";
 import type { HttpRouter } from "effect/http";
 import { HttpApiBuilder } from "effect/http-api";
-import { DEFAULT_WAREHOUSE, Limits, type Sku, type StockAccepted, type StockRejection, StockReservation } from "@org/saga-core";
+import {
+  DEFAULT_WAREHOUSE,
+  Limits,
+  type Sku,
+  type StockAccepted,
+  StockLedger,
+  type StockRejection,
+  StockReservation,
+} from "@org/saga-core";
 import { HttpService, InventoryApi, Outage, Problem, TraceContext } from "@example/contracts";
 import { Inventory } from "./InventoryService.ts";
 
@@ -31,11 +39,12 @@ const handlers = HttpApiBuilder.group(
         return said.failure._tag === "AlreadyShipped" ? yield* new Problem.AlreadyShipped({}) : yield* unexpected(said.failure);
       }),
       adjust: Effect.fnUntraced(function* ({ payload, request }) {
+        if (!StockLedger.isAdjustmentId(payload.id)) return yield* new Problem.AdjustmentIdInvalid(BAD_ID);
         const said = yield* Outage.told(inventory.ask({ _tag: "Adjust", ...payload }, TraceContext.traceparentOf(request)));
         if (Result.isFailure(said)) return yield* adjustRefused(said.failure);
         if (said.success._tag !== "Adjusted") return yield* unexpected(said.success);
-        const { sku, warehouse = DEFAULT_WAREHOUSE, onHand, shortage } = said.success;
-        return { sku, warehouse, onHand, shortage };
+        const { sku, warehouse = DEFAULT_WAREHOUSE, onHand, shortage, revoked = [] } = said.success;
+        return { sku, warehouse, onHand, shortage, revoked };
       }),
       get: Effect.fnUntraced(function* ({ params: { sku } }) {
         const [balance] = yield* balancesOf(stock, [sku]);
@@ -114,6 +123,9 @@ const adjustRefused = (rejection: StockRejection) => {
       return unexpected(rejection);
   }
 };
+
+const ID_IS = `an adjustment's id has 1 to ${Limits.IDENTIFIER_MAX} printable characters`;
+const BAD_ID = { detail: ID_IS, errors: [{ in: "body", pointer: "/id", detail: ID_IS }] } as const;
 
 /** SKUs named in a text for people, at most. */
 const NAMED_MAX = 5;

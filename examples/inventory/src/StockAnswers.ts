@@ -70,7 +70,7 @@ export const answer = ({ _tag, orderId, envelope, command }: Asked, said: StockL
     case "Release":
       return [
         Result.isSuccess(said)
-          ? released(orderId, reasonOf(said.success), envelope)
+          ? givenBack(orderId, reasonOf(said.success), envelope)
           : reply(Responder.reply(M.StockReleaseRefused, { orderId }, envelope)),
       ];
     case "Ship":
@@ -93,20 +93,30 @@ export const news = (command: StockCommand, accepted: StockAccepted): ReadonlyAr
       const { orderId, lines, reason } = accepted;
       // There was nothing to give back.
       if (lines.length === 0) return [];
-      return [{ _tag: "News", fact: HoldSweeper.releasedFact(orderId, reason), draft: M.StockReleased.draft({ orderId, reason }) }];
+      return [released(orderId, reason)];
     }
     case "Adjusted": {
       if (command._tag !== "Adjust") return [];
       const { id: adjustmentId, delta, kind = "correct" } = command;
       const { sku, warehouse = DEFAULT_WAREHOUSE, onHand, shortage } = accepted;
       const draft = StockAdjusted.draft({ adjustmentId, sku, warehouse, delta, kind, onHand, shortage });
-      return [{ _tag: "News", fact: `adjusted:${adjustmentId}`, draft }];
+      return [
+        { _tag: "News", fact: `adjusted:${adjustmentId}`, draft },
+        ...(accepted.revoked ?? []).map((orderId) => released(orderId, "revoked")),
+      ];
     }
     case "Committed":
     case "Shipped":
       return [];
   }
 };
+
+const released = (orderId: OrderId, reason: StockLedger.ReturnReason): Telling => ({
+  _tag: "News",
+  fact: HoldSweeper.releasedFact(orderId, reason),
+  draft: M.StockReleased.draft({ orderId, reason }),
+  about: orderId,
+});
 
 const givesBack = (to: OrderStatus.OrderStatus): boolean => {
   switch (to) {
@@ -161,10 +171,10 @@ const skusOf = (rejection: StockRejection): ReadonlyArray<Sku> => {
   }
 };
 
-const released = (orderId: OrderId, reason: "asked" | "expired", envelope: Message.Envelope): Telling =>
+const givenBack = (orderId: OrderId, reason: StockLedger.ReturnReason, envelope: Message.Envelope): Telling =>
   reply(Responder.reply(M.StockReleased, { orderId, reason }, envelope), HoldSweeper.releasedFact(orderId, reason));
 
-const reasonOf = (accepted: StockAccepted): "asked" | "expired" => (accepted._tag === "Released" ? accepted.reason : "asked");
+const reasonOf = (accepted: StockAccepted): StockLedger.ReturnReason => (accepted._tag === "Released" ? accepted.reason : "asked");
 
 /**
  * Nothing but `shipped` is awaited: the order is paid, so its goods must leave. As long as they cannot (a shortage), there

@@ -8,13 +8,24 @@
  * - Stock and news are two commits, in this order: news is never of something that did not happen. Who asked is answered after
  *   both. If the process dies in between, it is told when it is asked again, and never if nobody does.
  */
-import { CommandHandler, HoldSweeper, Inbox, type Message, type Outbox, type StoreError, Transaction, UnitOfWork } from "@org/saga-core";
+import {
+  CommandHandler,
+  HoldSweeper,
+  Inbox,
+  type Message,
+  type OrderId,
+  type Outbox,
+  type StoreError,
+  Transaction,
+  UnitOfWork,
+} from "@org/saga-core";
 import { Effect } from "effect";
 
 export type Telling =
   /** `fact`: what need not be told as news any more. */
   | { readonly _tag: "Reply"; readonly draft: Message.Draft; readonly fact: string | null }
-  | { readonly _tag: "News"; readonly draft: Message.Draft; readonly fact: string };
+  /** `about`: the order that it is about, if another one than the item's was the cause. */
+  | { readonly _tag: "News"; readonly draft: Message.Draft; readonly fact: string; readonly about?: OrderId };
 
 export interface Item {
   /** The message that was handled; null for a request over HTTP. */
@@ -37,13 +48,15 @@ export const commit = Effect.fn("StockNews.commit")(function* (
       const facts = firsts.flatMap(({ tellings }) => tellings.flatMap(({ fact }) => (fact === null ? [] : [fact])));
       const isNew = yield* admitted(HoldSweeper.TOLD, facts);
       yield* CommandHandler.sendAll(
-        firsts.map(({ cause, tellings }) => ({
-          cause,
-          drafts: tellings.flatMap(({ _tag, draft, fact }) => {
+        firsts.flatMap(({ cause, tellings }) =>
+          tellings.flatMap((telling) => {
+            const { _tag, draft, fact } = telling;
             const isFirst = fact === null || isNew.delete(fact);
-            return _tag === "Reply" || isFirst ? [draft] : [];
+            if (_tag === "Reply") return [{ cause, drafts: [draft] }];
+            const { about = cause.correlationId } = telling;
+            return isFirst ? [{ cause: { ...cause, correlationId: about }, drafts: [draft] }] : [];
           }),
-        })),
+        ),
         now,
       );
     }),

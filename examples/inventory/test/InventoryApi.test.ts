@@ -54,7 +54,7 @@ describe("the inventory API", () => {
     withService((url) =>
       Effect.gen(function* () {
         const north = { id: "to-north", sku: "mug", delta: 5, warehouse: "north" };
-        const adjusted = { status: 200, body: { sku: "mug", warehouse: "north", onHand: 5, shortage: 0 } };
+        const adjusted = { status: 200, body: { sku: "mug", warehouse: "north", onHand: 5, shortage: 0, revoked: [] } };
         expect(yield* post(`${url}${API}/adjust`, north)).toEqual(adjusted);
         expect(yield* post(`${url}${API}/adjust`, north)).toEqual(adjusted);
         const partly = { orderId: "partly", lines: [line("mug", 7)], policy: "partial", warehouses: ["north"] };
@@ -93,6 +93,9 @@ describe("the inventory API", () => {
     ["no order to release", "release", {}, 400, "invalid_request"],
     ["less than nothing on hand", "adjust", { id: "a", sku: "limited-100", delta: -101 }, 422, "invalid_quantity"],
     ["another adjustment under its id", "adjust", { id: "seed:mug", sku: "mug", delta: 1 }, 422, "invalid_quantity"],
+    ["no id for it", "adjust", { id: "", sku: "mug", delta: 1 }, 422, "adjustment_id_invalid"],
+    ["an id that nobody can read", "adjust", { id: "two\nlines", sku: "mug", delta: 1 }, 422, "adjustment_id_invalid"],
+    ["an id that is too long", "adjust", { id: "x".repeat(129), sku: "mug", delta: 1 }, 422, "adjustment_id_invalid"],
     ["counting out an unknown SKU", "adjust", { id: "a", sku: "unicorn", delta: -1 }, 404, "product_not_found"],
   ];
 

@@ -2,6 +2,7 @@ import { HttpClient } from "effect/http";
 import { Effect, Layer } from "effect";
 import { describe, expect, it } from "vitest";
 import { Catalogue, CatalogueUnavailable } from "@example/catalog";
+import { InventoryApp } from "@example/inventory";
 import { MemoryStock, StockReservation, StoreError } from "@org/saga-core";
 import { get, withService } from "./InventoryWorld.ts";
 
@@ -23,6 +24,11 @@ describe("the inventory service over HTTP", () => {
         expect(yield* get(`${url}/api/v1/inventory/%20`)).toMatchObject({ status: 404, body: { code: "not_found" } });
       }),
     ));
+
+  it("has room for each of its loops: what compares the ledger with its records is one, where there is a ledger", () => {
+    const loops = (["redis", "postgres", "hybrid"] as const).map((engine) => InventoryApp.shape(engine).loops);
+    expect(loops).toEqual([2, 3, 3]);
+  });
 
   it("is ready while its stores and its stock answer", () =>
     withService((url) =>

@@ -174,6 +174,40 @@ describe("a request", () => {
     );
   });
 
+  it("that counts less than was promised tells at once of every hold that it revokes, once, and the order's commit is refused", () => {
+    hold(
+      Effect.fnUntraced(function* (talk) {
+        const other = OrderId.make("order-2");
+        for (const orderId of [other, order]) {
+          yield* inventory.ask({ ...request, orderId }, null);
+          yield* talk.wait(500);
+        }
+        const count = { _tag: "Adjust", id: "count-7", sku: mug, delta: -UNITS } as const;
+        const first = yield* inventory.ask(count, null);
+        expect(Result.getOrThrow(first)).toMatchObject({ onHand: 0, shortage: 0, revoked: [order, other] });
+        expect(yield* inventory.ask(count, null)).toEqual(first);
+        yield* talk.wait(500);
+        const revoked = talk.heard().filter(({ type }) => type === "inventory.released.v1");
+        expect(revoked).toHaveLength(2);
+        expect(new Map(revoked.map(({ body, correlationId }) => [correlationId, body]))).toEqual(
+          new Map([order, other].map((orderId) => [orderId, { orderId, reason: "revoked" }])),
+        );
+        yield* told(talk, [commit, release, became("canceled")]);
+        yield* inventory.ask({ _tag: "Release", orderId: other }, null);
+        yield* talk.wait(2 * TTL_MS);
+        const heard = types(talk).map(([type, kind]) => `${type} ${kind}`);
+        // Those of different orders, in any order.
+        expect(heard.slice(2, 5).toSorted()).toEqual([
+          "inventory.adjusted.v1 news",
+          "inventory.released.v1 news",
+          "inventory.released.v1 news",
+        ]);
+        expect(heard.slice(5)).toEqual(["inventory.hold-expired.v1 reply", "inventory.released.v1 reply"]);
+        expect(yield* books).toEqual({ onHand: 0, held: 0, committed: 0 });
+      }),
+    );
+  });
+
   it("belongs to the trace of its caller", () => {
     const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
     hold(

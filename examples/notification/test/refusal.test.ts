@@ -20,7 +20,7 @@ it(
     });
     const [said, [code]] = await Promise.all([text(child.stderr), once(child, "exit")]);
     expect(said).toContain(
-      "INBOX_RETENTION is too short: the inbox forgets a message after 2d, while it may come again for 8d 13h: " +
+      "INBOX_RETENTION does not fit: the inbox forgets a message after 2d, while it may come again for 8d 13h: " +
         "retries 1h + dead letters 1d 12h + topic 7d. Raise the inbox's retention to at least 8d 13h, or lower one of the others",
     );
     expect(code).toBe(ServiceMain.USAGE);

@@ -3,16 +3,7 @@ import { Effect, Layer } from "effect";
 import type { HttpServer, HttpServerError } from "effect/http";
 import type { Catalogue } from "@example/catalog";
 import { CheckoutTopology, type Connections, HttpService, type Operations, type ServiceConfig } from "@example/contracts";
-import {
-  type CommandHandler,
-  type DeadLetters,
-  type MessageBus,
-  type OrderStore,
-  Outbox,
-  type SagaStart,
-  type SagaStore,
-  type StoreError,
-} from "@org/saga-core";
+import { type CommandHandler, type DeadLetters, type MessageBus, type OrderStore, Outbox, type SagaStore } from "@org/saga-core";
 import * as OrderHttp from "./OrderHttp.ts";
 import * as OrderService from "./OrderService.ts";
 
@@ -37,7 +28,7 @@ export type Ports = CommandHandler.Ports | OrderStore | SagaStore | DeadLetters 
 
 export const layer = (
   settings: Settings,
-): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError | SagaStart.SagaChanged | StoreError, Ports> =>
+): Layer.Layer<HttpServer.HttpServer, HttpServerError.ServeError | CheckoutTopology.StartError, Ports> =>
   Layer.merge(
     web(settings),
     OrderService.roles(

@@ -3,7 +3,7 @@
  * answer to the caller are one commit, shared with whoever else is waiting.
  */
 import { CheckoutTopology, Concurrency } from "@example/contracts";
-import { Context, Duration, Effect, Layer, Schedule } from "effect";
+import { Context, Effect, Layer } from "effect";
 import {
   Aggregate,
   Checkout,
@@ -29,7 +29,6 @@ import {
   TimerPump,
   type Timers,
   type UnitOfWork,
-  Worker,
 } from "@org/saga-core";
 
 /** Consumer group of the coordinator. */
@@ -69,25 +68,22 @@ type Stores = OrderStore | SagaStore;
 
 /**
  * Throws if the hold could expire before its commit: a wrong configuration is found at start. Does not start, either, if the
- * checkout was changed under a version that has run here.
+ * checkout was changed under a version that has run here, or while checkouts are live that were begun under the other topology.
  */
 export const layer = (
   settings: Partial<Settings> = {},
   bounds: Partial<Concurrency.Concurrency["mailbox"]> = {},
   topology: CheckoutTopology.Topology = "orchestrated",
-): Layer.Layer<Orders, SagaStart.SagaChanged | StoreError, CommandHandler.Ports | Stores> =>
+): Layer.Layer<Orders, CheckoutTopology.StartError, CommandHandler.Ports | Stores> =>
   Layer.effect(
     Orders,
     Effect.gen(function* () {
       const definition = Checkout.make(settings);
-      yield* Effect.retry(SagaStart.check(definition), {
-        while: (error) => error._tag === "StoreError" && error.isRetryable,
-        schedule: Schedule.spaced(Duration.millis(Worker.PAUSE_MS)),
-      });
+      const home = topology === "orchestrated" ? null : CheckoutTopology.choreographyOf(settings).home;
+      yield* CheckoutTopology.started(home === null ? SagaStart.check(definition) : SagaStart.checkProjection(home));
       const store = yield* OrderStore;
       const stores = yield* Effect.context<CommandHandler.Ports>();
       const aggregate = SagaRunner.make(definition);
-      const home = topology === "orchestrated" ? null : CheckoutTopology.choreographyOf(settings).home;
       const mailbox = yield* Mailbox.make<Input, Handled, CommandHandler.Ports | Stores>({
         name: definition.name,
         key: Aggregate.keyOf,

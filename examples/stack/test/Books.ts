@@ -5,6 +5,7 @@
 import { Product } from "@example/catalog";
 import { ProviderApi } from "@example/contracts";
 import { Notice } from "@example/notification";
+import type { Report } from "@example/scenarios";
 import { Order, OrderId, OrderStore, type StockBalance, StockReservation } from "@org/saga-core";
 import { Invariants } from "@org/saga-core/testing";
 import { PgClient, PgOrderStore } from "@org/saga-postgres";
@@ -119,6 +120,12 @@ export const endings = (orders: ReadonlyArray<Order.Order>): Readonly<{ [ending:
   return counts;
 };
 
+/** What went otherwise than it should have, in words. */
+export const problemsOf = ({ results, stock }: Report): ReadonlyArray<string> => [
+  ...results.flatMap(({ name, orderId, problems }) => problems.map((problem) => `${name} (${orderId ?? "no order"}): ${problem}`)),
+  ...stock,
+];
+
 /** Lines of a failure's text. */
 const LINES_MAX = 20;
 
@@ -148,14 +155,18 @@ const counts = (parts: ReadonlyArray<readonly [what: string, from: string]>): st
 
 const OPEN = counts([
   ...Provision.SCHEMAS.map((schema) => [`${schema}: outbox rows unsent`, `"${schema}".outbox where sent_at is null`] as const),
-  ["order: checkouts under way", `"order".sagas where status in ('running', 'compensating')`],
+  ...Provision.SCHEMAS.map(
+    (schema) => [`${schema}: checkouts under way`, `"${schema}".sagas where status in ('running', 'compensating')`] as const,
+  ),
   ["provider: settlements and webhooks under way", "provider.timers"],
 ]);
 
 const ASIDE = counts([
   ...Provision.SCHEMAS.map((schema) => [`${schema}: dead letters`, `"${schema}".dead_letters`] as const),
   ...Provision.SCHEMAS.map((schema) => [`${schema}: outbox rows parked`, `"${schema}".outbox where parked_at is not null`] as const),
-  ["order: compensations failed", `"order".sagas where status = 'compensationFailed'`],
+  ...Provision.SCHEMAS.map(
+    (schema) => [`${schema}: compensations failed`, `"${schema}".sagas where status = 'compensationFailed'`] as const,
+  ),
 ]);
 
 const underWay = Effect.gen(function* () {

@@ -120,8 +120,8 @@ export const sweep = Effect.fnUntraced(function* (engine: Engine): Effect.fn.Ret
 /** Units of the ledger's books, and what its holds say they should be; with the orders that are committed. */
 export const BOOKS = (schema: string): string => `
 select sku, on_hand::int as "onHand", held::int as held, committed::int as committed,
-  (select coalesce(sum((line ->> 'quantity')::int), 0)::int from "${schema}".stock_holds, jsonb_array_elements(lines) as line
+  (select coalesce(sum((line ->> 'quantity')::int), 0)::int from "${schema}".stock_holds, json_array_elements(lines) as line
    where status = 'held' and line ->> 'sku' = sku) as "heldByOrders",
-  (select coalesce(sum((line ->> 'quantity')::int), 0)::int from "${schema}".stock_holds, jsonb_array_elements(lines) as line
+  (select coalesce(sum((line ->> 'quantity')::int), 0)::int from "${schema}".stock_holds, json_array_elements(lines) as line
    where status = 'committed' and line ->> 'sku' = sku) as "committedByOrders"
 from "${schema}".stock_skus order by sku`;

@@ -231,6 +231,40 @@ describe.runIf(postgresUrl !== "" && redisUrl !== "")("StockReconcile, on Postgr
     ]);
   });
 
+  test("finds a hold whose record was damaged, goes on with the others, and sells nothing that it may have", async () => {
+    const it = await open();
+    await it.sell([{ _tag: "Adjust", id: "pears", sku: Sku.make("pear"), delta: 3 }]);
+    await it.sql(`update ${it.schema}.stock_holds set lines = '"none"' where order_id = 'held'`);
+    await it.sql(`update ${it.schema}.stock_skus set on_hand = 5 where sku = 'pear'`);
+    const about = [
+      "the hold of order held is held, and its record cannot be read",
+      "the books of SKU apple in main say 2 held, its held holds sum to 0",
+      "the books of SKU pear in main say 5 on hand, its adjustments less what was shipped sum to 3",
+      "buyer ada is counted with 6 of SKU apple, the buyer's orders with a limit have 4",
+      "the log has 3 on hand of SKU pear in main, the ledger 5",
+    ];
+    const orders = { paid: ["promised"], over: ["held"] };
+    const told = async (outcomes: ReadonlyArray<string>) => {
+      const found = await it.reconcile(true, orders);
+      expect(found).toHaveLength(outcomes.length);
+      for (const [at, line] of found.entries()) expect(line).toContain(`${outcomes[at]}: ${about[at]}`);
+    };
+    expect((await it.reconcile(false, orders)).map((line) => line.split(": ")[0])).toEqual(about.map(() => "Found"));
+    await told(["Refused", "Refused", "Repaired", "Refused", "Repaired"]);
+    const books = `select sku, on_hand::int, held::int from ${it.schema}.stock_skus order by sku`;
+    expect((await it.sql(books)).rows).toEqual([
+      { sku: "apple", on_hand: 8, held: 2 },
+      { sku: "pear", on_hand: 3, held: 0 },
+    ]);
+    // A person has looked the order up.
+    await it.sql(`update ${it.schema}.stock_holds set lines = '[{"sku": "apple", "quantity": 2}]' where order_id = 'held'`);
+    const afterwards = await it.reconcile(true, { paid: ["promised"] });
+    expect(afterwards).toEqual([
+      expect.stringContaining("Repaired: the hold of order held is held in the ledger and not known in the log"),
+    ]);
+    expect(await it.reconcile(true, { paid: ["promised"] })).toEqual([]);
+  });
+
   test("finds a log that is no more", async () => {
     const it = await open();
     await it.sql(`update ${it.schema}.stock_shards set master_replid = 'another'`);

@@ -11,6 +11,8 @@ comment on column :"schema".stock_skus.elsewhere is 'What other warehouses have:
 drop index :"schema".stock_holds_live_idx;
 create index stock_holds_live_idx on :"schema".stock_holds (until) where status = 'held';
 
+-- As they were written (see 0006_state_updates): nothing looks into them on the way of an order.
+alter table :"schema".stock_holds alter column lines type json;
 alter table :"schema".stock_holds add column asked jsonb;
 comment on column :"schema".stock_holds.asked is 'What was asked for beyond the ordinary: part, warehouses, limit. Lines are what was granted.';
 

@@ -10,6 +10,7 @@ import { Context, Effect, Layer } from "effect";
 import * as PgConfig from "./PgConfig.ts";
 import type { PgDriver, PgNative, PgResult, PgValue } from "./PgDriver.ts";
 import * as PgError from "./PgError.ts";
+import * as PgStatements from "./PgStatements.ts";
 import * as PgliteDriver from "./PgliteDriver.ts";
 import * as PgTransaction from "./PgTransaction.ts";
 import * as PoolDriver from "./PoolDriver.ts";
@@ -35,7 +36,10 @@ export class PgClient extends Context.Service<
       text: string,
       values?: ReadonlyArray<PgValue>,
     ) => Effect.Effect<PgResult<Row>, StoreError>;
-    /** One statement in the open transaction. If it fails, the transaction cannot commit any more. */
+    /**
+     * One statement in the open transaction. If it fails, the transaction cannot commit any more. One that would begin or end a
+     * transaction (`commit`, `rollback`, but not `rollback to`) is not sent: `Misuse`, and the transaction rolls back.
+     */
     readonly within: <Row extends object>(
       operation: string,
       text: string,
@@ -134,8 +138,18 @@ const inTransaction = <Row extends object>(
   values: ReadonlyArray<PgValue>,
 ): Effect.Effect<PgResult<Row>, StoreError> =>
   Effect.mapError(
-    attempt(operation, () => transaction.session.query<Row>(text, values), home),
+    Effect.suspend(() => {
+      const ending = PgStatements.endsTransaction(text);
+      return ending === null ? attempt(operation, () => transaction.session.query<Row>(text, values), home) : refused(operation, ending);
+    }),
     (error) => PgTransaction.doom(transaction, error),
+  );
+
+const refused = (operation: string, ending: string): Effect.Effect<never, StoreError> =>
+  PgTransaction.failure(
+    "Misuse",
+    operation,
+    `a statement is a ${ending}: this transaction commits when its function has ended, and rolls back when that fails. Leave the statement out; to roll back, fail or throw; to take part of it back, use a savepoint`,
   );
 
 const use = <A>(

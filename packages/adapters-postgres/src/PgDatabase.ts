@@ -15,7 +15,10 @@ import * as PgliteInstance from "./PgliteInstance.ts";
 import type * as PgMigrations from "./PgMigrations.ts";
 import * as PgStores from "./PgStores.ts";
 
-/** Statements in the open transaction. One that fails (`SagaError`) dooms it, also when its failure is caught. Await each of them. */
+/**
+ * Statements in the open transaction. One that fails (`SagaError`) dooms it, also when its failure is caught. Await each of them.
+ * The commit stays with the client: a `commit` or `rollback` of one's own is a `Misuse`. To roll back, throw.
+ */
 export interface Sql {
   /** `Row` is what the statement's columns are. */
   readonly query: <Row extends object>(text: string, values?: ReadonlyArray<PgValue>) => Promise<ReadonlyArray<Row>>;

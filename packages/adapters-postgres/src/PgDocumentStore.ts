@@ -16,7 +16,7 @@ export const layer: Layer.Layer<DocumentStore, never, PgClient> = Layer.effect(
         PgState.save(
           client,
           "DocumentStore.save",
-          sql.write,
+          sql,
           documents.map((document) => ({ ...document, more: [] })),
         ),
       find: (kind, ids) => Effect.map(client.query<Document>("DocumentStore.find", sql.read, [kind, ids]), ({ rows }) => byId(rows)),

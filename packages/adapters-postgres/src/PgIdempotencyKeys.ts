@@ -39,8 +39,8 @@ from unnest($1::text[], $2::text[]) with ordinality as k(scope, key, n)
 join ${tables}idempotency_keys i on i.scope = k.scope and i.key = k.key where i.key = any($2::text[])`,
   record: `
 insert into ${tables}idempotency_keys (scope, key, fingerprint, answer)
-select scope, key, fingerprint, answer
-from rows from (unnest($1::text[], $2::text[], $3::text[]), jsonb_array_elements($4::jsonb)) as a(scope, key, fingerprint, answer)
+select scope, key, fingerprint, answer::json
+from unnest($1::text[], $2::text[], $3::text[], ${PgText.arrayOf("$4")}) as a(scope, key, fingerprint, answer)
 order by scope, key`,
 });
 

@@ -26,7 +26,7 @@ export interface Migration {
 export type MigrationFolder = string | URL;
 
 export class PgMigrationError extends Schema.TaggedError<PgMigrationError>()("PgMigrationError", {
-  problem: Schema.Literals(["Changed", "Unknown", "Unreadable", "Misnamed", "Empty", "Failed"]),
+  problem: Schema.Literals(["Changed", "Unknown", "Unreadable", "Misnamed", "Empty", "EndsTransaction", "Failed"]),
   migration: Schema.String,
   message: Schema.String,
 }) {}

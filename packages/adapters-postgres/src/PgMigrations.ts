@@ -14,6 +14,7 @@ import type { PgSession } from "./PgDriver.ts";
 import { isEmpty, isUsersOwn, loadAll, type Migration, type MigrationFolder, PgMigrationError } from "./PgMigrationFiles.ts";
 import { BOOTSTRAP, exclusively, script, statement } from "./PgMigrationLock.ts";
 import * as PgMigrationSql from "./PgMigrationSql.ts";
+import * as PgStatements from "./PgStatements.ts";
 
 export { create, load, type Migration, type MigrationFolder, PgMigrationError } from "./PgMigrationFiles.ts";
 
@@ -64,7 +65,7 @@ export const up: (options?: MigrationOptions) => Effect.Effect<ReadonlyArray<str
     return yield* exclusively(
       Effect.fnUntraced(function* (session, client) {
         const applied = yield* appliedIn(session, client);
-        const pending = yield* filledOf(yield* pendingOf(known, applied));
+        const pending = yield* runnableOf(yield* pendingOf(known, applied));
         for (const migration of pending) {
           yield* script(session, migration.name, PgMigrationSql.inSchema(client, migration.up));
           yield* statement(session, migration.name, PgMigrationSql.record(client), [migration.name, migration.checksum]);
@@ -111,7 +112,7 @@ export const plan: (options?: MigrationOptions) => Effect.Effect<MigrationPlan, 
     const client = yield* PgClient;
     const known = yield* knownIn(options);
     const { applied, hasSchema } = yield* appliedNow;
-    const pending = yield* filledOf(yield* pendingOf(known, applied));
+    const pending = yield* runnableOf(yield* pendingOf(known, applied));
     return { names: pending.map((migration) => migration.name), sql: PgMigrationSql.upScript(client, pending, hasSchema) };
   },
 );
@@ -149,12 +150,24 @@ const pendingOf = Effect.fnUntraced(function* (
 });
 
 /** Once applied, a template could not be filled in any more. */
-const filledOf = (pending: ReadonlyArray<Migration>): Effect.Effect<ReadonlyArray<Migration>, PgMigrationError> => {
+const runnableOf = (pending: ReadonlyArray<Migration>): Effect.Effect<ReadonlyArray<Migration>, PgMigrationError> => {
   const empty = pending.find(isEmpty)?.name;
-  if (empty === undefined) return Effect.succeed(pending);
-  const file = `${empty.slice(empty.indexOf("/") + 1)}.up.sql`;
-  return refuse("Empty", empty, `there is no statement in ${file}: fill it in, or remove it`);
+  if (empty === undefined) return wholeOf(pending, "up");
+  return refuse("Empty", empty, `there is no statement in ${fileOf(empty, "up")}: fill it in, or remove it`);
 };
+
+/** A transaction that one of them ended would leave the ones before it applied, and the lock free, whatever comes after. */
+const wholeOf = (migrations: ReadonlyArray<Migration>, way: "up" | "down"): Effect.Effect<ReadonlyArray<Migration>, PgMigrationError> => {
+  for (const migration of migrations) {
+    const ending = PgStatements.endsTransaction(migration[way]);
+    if (ending === null) continue;
+    const why = `a statement in ${fileOf(migration.name, way)} is a ${ending}: all that is pending is one transaction, and a failure leaves nothing. Take the statement out`;
+    return refuse("EndsTransaction", migration.name, why);
+  }
+  return Effect.succeed(migrations);
+};
+
+const fileOf = (name: string, way: "up" | "down"): string => `${name.slice(name.indexOf("/") + 1)}.${way}.sql`;
 
 /** The last `steps` that were applied, newest first. */
 const newestOf = Effect.fnUntraced(function* (
@@ -165,7 +178,7 @@ const newestOf = Effect.fnUntraced(function* (
   yield* pendingOf(known, applied);
   const byName = new Map(known.map((migration) => [migration.name, migration]));
   const names = [...applied.keys()].toReversed().slice(0, Math.max(steps, 0));
-  return yield* Effect.forEach(names, (name) => {
+  const newest = yield* Effect.forEach(names, (name) => {
     const migration = byName.get(name);
     if (migration !== undefined) return Effect.succeed(migration);
     return refuse(
@@ -176,6 +189,7 @@ const newestOf = Effect.fnUntraced(function* (
         : "it was applied by a newer version of this package, which knows how to take it back",
     );
   });
+  return yield* wholeOf(newest, "down");
 });
 
 const refuse = (problem: PgMigrationError["problem"], migration: string, why: string): Effect.Effect<never, PgMigrationError> =>

@@ -9,7 +9,8 @@
  *    and can mark nothing any more.
  * 4. What waits behind a refused message leaves the index of pending ones, so it costs no claim anything (`PgParked`).
  *
- * PGlite has one connection, so there the owner is a name in the process, and nothing is open while the bus works.
+ * PGlite has one connection, so there the owner is a name in the process, and nothing is open while the bus works: what a sweep moves
+ * to another partition meanwhile is published again.
  */
 import {
   type Message,
@@ -133,7 +134,7 @@ const drain = <R>(
   PgShard.owning(client, { name: PgShard.ofOutbox(client.tables), own: sql.own }, OPERATION, shard, ({ run, owned, restore }) =>
     Effect.flatMap(
       Effect.all([owned, run<PgOutboxRow.ClaimedRow>(sql.claim, [shard, max])], { concurrency: "unbounded" }),
-      ([isOwned, { rows }]) => (isOwned ? publishAndMark(run, sql, rows, publish, restore) : Effect.succeed(BUSY)),
+      ([isOwned, { rows }]) => (isOwned ? publishAndMark(run, sql, shard, rows, publish, restore) : Effect.succeed(BUSY)),
     ),
   );
 
@@ -142,6 +143,7 @@ const PARKED_AS = { Refused: "blocking", SetAside: "aside", Held: "held" } as co
 const publishAndMark = Effect.fnUntraced(function* <R>(
   run: PgShard.Run,
   sql: PgOutboxSql.Statements,
+  shard: number,
   claimed: ReadonlyArray<PgOutboxRow.ClaimedRow>,
   publish: Publish<R>,
   restore: PgShard.Restore,
@@ -154,11 +156,11 @@ const publishAndMark = Effect.fnUntraced(function* <R>(
   const became = (verdict: DrainVerdict) => rows.filter((_, index) => verdicts[index] === verdict);
   const published = became("Published");
   const held = [...claimed.filter((row) => row.held), ...became("Held")];
-  yield* PgOutboxRow.bySlot(published, (slot, seqs) => run(sql.markSent, [slot, seqs]));
+  yield* PgOutboxRow.bySlot(published, (slot, seqs) => run(sql.markSent, [slot, shard, seqs]));
   for (const verdict of ["Refused", "SetAside"] as const) {
-    yield* PgOutboxRow.bySlot(became(verdict), (slot, seqs) => run(sql.park, [slot, seqs, PARKED_AS[verdict]]));
+    yield* PgOutboxRow.bySlot(became(verdict), (slot, seqs) => run(sql.park, [slot, shard, seqs, PARKED_AS[verdict]]));
   }
-  yield* PgOutboxRow.bySlot(held, (slot, seqs) => run(sql.park, [slot, seqs, PARKED_AS.Held]));
+  yield* PgOutboxRow.bySlot(held, (slot, seqs) => run(sql.park, [slot, shard, seqs, PARKED_AS.Held]));
   return {
     _tag: "Drained",
     published: published.length,

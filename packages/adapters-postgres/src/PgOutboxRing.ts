@@ -4,29 +4,29 @@
  * advance, nothing runs out: when the ring comes around to a partition that could not be emptied, it is simply used on.
  *
  *   … │ past the retention │ kept │ kept │ now │ empty │ …
- *        └ TRUNCATE, if all of it is sent; else its sent rows are deleted in steps
+ *        └ TRUNCATE; what is not sent yet moves along to now
  *
- * TRUNCATE needs the partition for itself, and relays read all of them. So it waits for a moment only, and comes again: no
- * append and no claim waits longer than that for it.
+ * TRUNCATE needs the partition for itself, and relays read all of them. So it waits for a moment only, and comes again; once it
+ * has it, claims wait until what is not sent has moved: nearly always nothing has to.
  */
-import { type StoreError, StoreError as Failure, type Timestamp } from "@org/saga-core";
+import { OUTBOX_KEPT_MAX_MS, type StoreError, StoreError as Failure, type Timestamp } from "@org/saga-core";
 import { Duration, Effect, Exit } from "effect";
 import { attempt, type PgClient } from "./PgClient.ts";
-import * as PgTime from "./PgTime.ts";
+import { NOT_SENT } from "./PgOutboxSql.ts";
 import { begin } from "./PgUnitOfWork.ts";
 
-/** Partitions, and the time of one in milliseconds, as in the migration. A retention of up to three days is dropped, not deleted. */
+/** Partitions, and the time of one in milliseconds, as in the migration: what is kept longest ends a half day before it is needed again. */
 export const SLOTS = 8;
-export const PERIOD_MS = 43_200_000;
+export const PERIOD_MS = OUTBOX_KEPT_MAX_MS / (SLOTS - 2);
 
-/** How long TRUNCATE waits for a partition, in milliseconds: what an append or a claim may have to wait behind it. */
+/** How long TRUNCATE waits for a partition, in milliseconds: what a claim may have to wait behind it before it begins. */
 const LOCK_TIMEOUT_MS = 50;
 /** How often it asks in one sweep, and the rest between; then the next sweep asks. */
 const TRIES = 5;
 const TRY_AGAIN = Duration.millis(200);
 
-/** Rows that one step looks at: some ten milliseconds, far below the statement timeout. */
-const STEP_MAX = 5_000;
+/** So many move along, in a quarter of a second at most; a partition that holds more of what is not sent is left as it is. */
+const MOVED_MAX = 10_000;
 
 /** Up to here forgotten rows are counted; above, the planner's estimate is told. */
 const COUNTED_MAX = 100_000;
@@ -37,47 +37,32 @@ type Client = PgClient["Service"];
 
 /** Forgets what is sent and was appended in a period that ended before `before`; returns how many. */
 export const sweep = Effect.fnUntraced(function* (client: Client, before: Timestamp): Effect.fn.Return<number, StoreError> {
-  const limit = Math.floor(before / PERIOD_MS) * PERIOD_MS;
+  const { rows } = yield* client.query<{ readonly now: number }>(OPERATION, NOW, []);
+  const now = rows[0]?.now ?? 0;
   let forgotten = 0;
-  for (let slot = 0; slot < SLOTS; slot += 1) forgotten += yield* sweepSlot(client, slot, limit);
+  for (let slot = 0; slot < SLOTS; slot += 1) {
+    if (endOf(slot, now) <= before) forgotten += yield* sweepSlot(client, slot, slotAt(slot === slotAt(now) ? now + 1 : now));
+  }
   return forgotten;
 });
 
-/** What is to be done with a partition. */
-interface Facts {
-  /** Is it past the limit, all of it sent, and not the one that is written to? */
-  readonly droppable: boolean;
-  /** Has it anything past the limit? */
-  readonly old: boolean;
-}
+/** Periods since 1970: nobody writes to a slot but in its periods. */
+const NOW = `select floor(extract(epoch from now()) / ${PERIOD_MS / 1_000})::float8 as now`;
+const slotAt = (period: number): number => period % SLOTS;
 
-/** By the ends of the primary key and of the partial indexes: a few probes, whatever is in it. */
-const factsOf = (tables: string, slot: number): string => {
-  const end = (direction: "asc" | "desc") =>
-    `(select created_at from ${tables}outbox_${slot} where slot = ${slot} order by seq ${direction} limit 1)`;
-  const limit = PgTime.moment("$1::float8");
-  const one = (condition: string, order: string) =>
-    `exists (select from ${tables}outbox_${slot} where ${condition} order by ${order} limit 1)`;
-  return `
-select coalesce(${end("asc")} < ${limit}, false) as old,
-  coalesce(${end("desc")} < ${limit}, false) and ${slot} <> ${SLOT_NOW}
-    and not ${one("sent_at is null and parked_at is null", "shard, seq")}
-    and not ${one("parked_at is not null and parked_as is distinct from 'held'", "shard, topic, aggregateid, seq")}
-    and not ${one("parked_as = 'held'", "shard, topic, aggregateid, seq")} as droppable`;
-};
+/** When the slot's last period ends, or has ended. */
+const endOf = (slot: number, now: number): Timestamp => (now - ((slotAt(now) - slot + SLOTS) % SLOTS) + 1) * PERIOD_MS;
 
-const SLOT_NOW = `floor(extract(epoch from now()) / ${PERIOD_MS / 1000})::bigint % ${SLOTS}`;
-
-const sweepSlot = Effect.fnUntraced(function* (client: Client, slot: number, limit: Timestamp): Effect.fn.Return<number, StoreError> {
-  const { rows } = yield* client.query<Facts>(OPERATION, factsOf(client.tables, slot), [limit]);
-  const [facts] = rows;
-  if (facts?.old !== true) return 0;
-  if (!facts.droppable) return yield* deleteSent(client, slot, limit);
+const sweepSlot = Effect.fnUntraced(function* (client: Client, slot: number, onto: number): Effect.fn.Return<number, StoreError> {
+  const table = `${client.tables}outbox_${slot}`;
+  const { rows } = yield* client.query<Size>(OPERATION, sizeOf(table), []);
+  const size = rows[0]?.size ?? 0;
+  if (size === 0) return 0;
   for (let tries = 1; ; tries += 1) {
-    const truncated = yield* Effect.exit(truncate(client, slot, limit));
-    if (Exit.isSuccess(truncated)) return truncated.value;
-    const error = failureOf(truncated);
-    if (error?.reason !== "Contention") return yield* truncated;
+    const emptied = yield* Effect.exit(empty(client, table, onto));
+    if (Exit.isSuccess(emptied)) return Math.max(size - emptied.value, 0);
+    const error = failureOf(emptied);
+    if (error?.reason !== "Contention") return yield* emptied;
     if (tries === TRIES) {
       yield* Effect.logDebug(`outbox: partition ${slot} is past its retention and in use; the next sweep empties it`);
       return 0;
@@ -86,27 +71,32 @@ const sweepSlot = Effect.fnUntraced(function* (client: Client, slot: number, lim
   }
 });
 
-const failureOf = (exit: Exit.Exit<number, StoreError>): StoreError | null => {
+const failureOf = (exit: Exit.Exit<unknown, StoreError>): StoreError | null => {
   const error = Exit.isFailure(exit) ? exit.cause.reasons.find((reason) => reason._tag === "Fail")?.error : undefined;
   return error instanceof Failure ? error : null;
 };
 
-/** Empties the partition, if it still may be emptied once nobody else has it. */
-const truncate = (client: Client, slot: number, limit: Timestamp): Effect.Effect<number, StoreError> =>
+/** Empties the partition, as soon as nobody else has it; returns how many of its rows were not forgotten: all, if too many have to move along. */
+const empty = (client: Client, table: string, onto: number): Effect.Effect<number, StoreError> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
-      const table = `${client.tables}outbox_${slot}`;
-      const { rows: sizes } = yield* client.query<{ readonly size: number }>(OPERATION, sizeOf(table), []);
       const session = yield* begin(client.driver, OPERATION, restore);
       const exit = yield* Effect.exit(
         Effect.gen(function* () {
           yield* attempt(OPERATION, () =>
             session.script(`set local lock_timeout = ${LOCK_TIMEOUT_MS}; lock table ${table} in access exclusive mode`),
           );
-          const { rows } = yield* attempt(OPERATION, () => session.query<Facts>(factsOf(client.tables, slot), [limit]));
-          if (rows[0]?.droppable !== true) return 0;
+          const { rows } = yield* attempt(OPERATION, () => session.query<Size>(notSentOf(table), []));
+          const staying = rows[0]?.size ?? 0;
+          if (staying > MOVED_MAX) {
+            yield* Effect.logWarning(
+              `outbox: partition ${table} is past its retention, but more than ${MOVED_MAX} of it are not sent; it is kept`,
+            );
+            return Number.POSITIVE_INFINITY;
+          }
+          if (staying > 0) yield* attempt(OPERATION, () => session.query(moveTo(client.tables, table), [onto]));
           yield* attempt(OPERATION, () => session.script(`truncate ${table}`));
-          return sizes[0]?.size ?? 0;
+          return staying;
         }),
       );
       if (Exit.isFailure(exit)) {
@@ -118,41 +108,23 @@ const truncate = (client: Client, slot: number, limit: Timestamp): Effect.Effect
     }),
   );
 
+interface Size {
+  readonly size: number;
+}
+
 /** Counted before the partition is taken: meanwhile nothing comes to it. */
 const sizeOf = (table: string): string => `
 select greatest((select count(*) from (select from ${table} limit ${COUNTED_MAX}) counted),
-  (select reltuples from pg_class where oid = '${table}'::regclass))::float8 as size`;
+  (select reltuples from pg_class where oid = '${table}'::regclass and exists (select from ${table})))::float8 as size`;
 
-/** A window of rows, in seq order: those of it that are sent and past the limit are deleted. */
-const stepOf = (table: string, slot: number): string => {
-  const limit = PgTime.moment("$2::float8");
-  return `
-with seen as materialized (
-  select seq, created_at, sent_at from ${table} where slot = ${slot} and seq > $1::bigint order by seq limit ${STEP_MAX}
-), gone as (
-  delete from ${table} where slot = ${slot} and seq in (select seq from seen where sent_at is not null and created_at < ${limit}) returning 1
-)
-select (select count(*) from gone)::float8 as forgotten, (select max(seq) from seen)::float8 as last,
-  (select count(*) from seen) = ${STEP_MAX} and (select created_at from seen order by seq desc limit 1) < ${limit} as more`;
-};
+/** By the partial indexes, whatever else is in the partition. */
+const notSentOf = (table: string): string =>
+  `select (${NOT_SENT.map((one) => `(select count(*) from (select from ${table} where ${one} limit ${MOVED_MAX + 1}) n)`).join(" + ")})::float8 as size`;
 
-interface Step {
-  readonly forgotten: number;
-  readonly last: number | null;
-  readonly more: boolean;
-}
+const COLUMNS = `seq, id, shard, aggregatetype, aggregateid, type, topic, payload, headers, occurred_at, correlation_id, causation_id, step_key, saga,
+  traceparent, tracestate, created_at, parked_at, parked_as`;
 
-/** For a partition that cannot be emptied as a whole: in steps, so that no statement takes long. */
-const deleteSent = Effect.fnUntraced(function* (client: Client, slot: number, limit: Timestamp): Effect.fn.Return<number, StoreError> {
-  const step = stepOf(`${client.tables}outbox_${slot}`, slot);
-  let forgotten = 0;
-  let last = 0;
-  for (;;) {
-    const { rows } = yield* client.query<Step>(OPERATION, step, [last, limit]);
-    const [done] = rows;
-    if (done === undefined) return forgotten;
-    forgotten += done.forgotten;
-    if (!done.more || done.last === null) return forgotten;
-    last = done.last;
-  }
-});
+/** Under their numbers: the order of a shard is that of `seq`, in whatever partition. */
+const moveTo = (tables: string, table: string): string => `
+insert into ${tables}outbox (slot, ${COLUMNS})
+${NOT_SENT.map((one) => `select $1::int, ${COLUMNS} from ${table} where ${one}`).join("\nunion all\n")}`;

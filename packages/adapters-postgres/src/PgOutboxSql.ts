@@ -3,6 +3,7 @@
  * small probe a partition, so that no statement of a relay looks at what was sent, or at what waits behind what it takes.
  */
 import { BACKLOG_COUNT_MAX } from "@org/saga-core";
+import * as PgText from "./PgText.ts";
 import * as PgTime from "./PgTime.ts";
 
 export type Statements = ReturnType<typeof of>;
@@ -10,7 +11,15 @@ export type Statements = ReturnType<typeof of>;
 const PENDING = "sent_at is null and parked_at is null";
 /** Without a word: parked by version 0.1, alone. */
 const REFUSED = "parked_at is not null and parked_as is distinct from 'held'";
+const HELD = "parked_as = 'held'";
+/** What has yet to be published or decided: each by a partial index of its own. */
+export const NOT_SENT = [PENDING, REFUSED, HELD];
 const BLOCKING = `${REFUSED} and parked_as = 'blocking'`;
+
+/** Rows of one partition and shard, by their partial index: there is no other. */
+const ROWS = "slot = $1 and shard = $2 and seq = any($3::bigint[])";
+const CLAIMED = `${ROWS} and ${PENDING}`;
+const CHOSEN = `${ROWS} and ${REFUSED}`;
 
 const META = `id, type, topic, aggregateid, ${PgTime.millis("occurred_at")} as occurred_at, correlation_id, causation_id, step_key, saga,
   traceparent, tracestate`;
@@ -27,12 +36,12 @@ export const of = (tables: string) => ({
   append: `
 insert into ${tables}outbox (id, shard, aggregatetype, aggregateid, type, topic, payload, occurred_at, correlation_id, causation_id,
   step_key, saga, traceparent, tracestate)
-select id, shard, aggregatetype, aggregateid, type, topic, payload, ${PgTime.moment("occurred_at")}, correlation_id, causation_id,
+select id, shard, aggregatetype, aggregateid, type, topic, payload::jsonb, ${PgTime.moment("occurred_at")}, correlation_id, causation_id,
   step_key, saga, traceparent, tracestate
-from rows from (unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $8::float8[], $9::text[], $10::text[],
-  $11::text[], $12::text[], $13::text[], $14::text[]), jsonb_array_elements($7::jsonb)) with ordinality
-  as m(id, shard, aggregatetype, aggregateid, type, topic, occurred_at, correlation_id, causation_id, step_key, saga,
-  traceparent, tracestate, payload, ordinal)
+from unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], ${PgText.arrayOf("$7")}, $8::float8[], $9::text[],
+  $10::text[], $11::text[], $12::text[], $13::text[], $14::text[]) with ordinality
+  as m(id, shard, aggregatetype, aggregateid, type, topic, payload, occurred_at, correlation_id, causation_id, step_key, saga,
+  traceparent, tracestate, ordinal)
 order by ordinal`,
   /** From shard to shard: as many steps as there are shards with something pending, at rest one. */
   pendingShards: `
@@ -56,9 +65,9 @@ select shard from pending where shard is not null`,
 select seq::float8 as seq, slot, ${META}, payload::text as payload,
   (topic, aggregateid) in (select topic, aggregateid from ${tables}outbox where shard = $1 and ${BLOCKING}) as held
 from ${tables}outbox o where shard = $1 and ${PENDING} order by o.seq limit $2::int`,
-  /** One partition at a time: the others are pruned. */
-  markSent: `update ${tables}outbox set sent_at = clock_timestamp() where slot = $1 and seq = any($2::bigint[])`,
-  park: `update ${tables}outbox set parked_at = clock_timestamp(), parked_as = $3 where slot = $1 and seq = any($2::bigint[])`,
+  /** One partition at a time: the others are pruned. By the index that the claim came by. */
+  markSent: `update ${tables}outbox set sent_at = clock_timestamp() where ${CLAIMED}`,
+  park: `update ${tables}outbox set parked_at = clock_timestamp(), parked_as = $4 where ${CLAIMED}`,
   /** Counts of index entries that end at a bound, and the head of each shard. */
   backlog: `
 with recursive heads as (
@@ -69,7 +78,7 @@ with recursive heads as (
 select (select count(*) from (select from ${tables}outbox where ${PENDING} limit ${BACKLOG_COUNT_MAX}) p)::float8 as pending,
   (select ${PgTime.millis("occurred_at")} from heads order by seq limit 1) as oldest_at,
   (select count(*) from (select from ${tables}outbox where ${REFUSED} limit ${BACKLOG_COUNT_MAX}) p)::float8 as parked,
-  (select count(*) from (select from ${tables}outbox where parked_as = 'held' limit ${BACKLOG_COUNT_MAX}) p)::float8 as held`,
+  (select count(*) from (select from ${tables}outbox where ${HELD} limit ${BACKLOG_COUNT_MAX}) p)::float8 as held`,
   parked: `
 select ${META}, ${PgTime.millis("parked_at")} as parked_at, coalesce(parked_as = 'blocking', false) as blocks,
   case when parked_as = 'blocking' then (select count(*) from (
@@ -80,10 +89,10 @@ from ${tables}outbox o where ${REFUSED} order by seq limit $1::int`,
   chosen: `
 select seq::float8 as seq, slot, ${META} from ${tables}outbox o where shard = $1 and ${REFUSED} and id::text = any($2::text[])
 order by o.seq`,
-  retry: `update ${tables}outbox set parked_at = null, parked_as = null where slot = $1 and seq = any($2::bigint[])`,
+  retry: `update ${tables}outbox set parked_at = null, parked_as = null where ${CHOSEN}`,
   /** In two steps: a row that was not published cannot be deleted otherwise. */
-  giveUp: `update ${tables}outbox set parked_as = 'discarded' where slot = $1 and seq = any($2::bigint[])`,
-  discard: `delete from ${tables}outbox where slot = $1 and seq = any($2::bigint[]) and parked_as = 'discarded'`,
+  giveUp: `update ${tables}outbox set parked_as = 'discarded' where ${CHOSEN}`,
+  discard: `delete from ${tables}outbox where ${CHOSEN} and parked_as = 'discarded'`,
   /** What no refused message blocks any more. */
   release: `
 update ${tables}outbox o set parked_at = null, parked_as = null

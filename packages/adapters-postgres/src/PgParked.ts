@@ -95,7 +95,7 @@ const settleRows = Effect.fnUntraced(function* (
   decision: ParkedDecision,
 ): Effect.fn.Return<void, StoreError, Transaction> {
   for (const text of decision.action === "Retry" ? [sql.retry] : [sql.giveUp, sql.discard]) {
-    yield* PgOutboxRow.bySlot(rows, (slot, seqs) => client.within(OPERATION, text, [slot, seqs]));
+    yield* PgOutboxRow.bySlot(rows, (slot, seqs) => client.within(OPERATION, text, [slot, shard, seqs]));
   }
   const [topics, keys] = [rows.map(({ topic }) => topic), rows.map(({ aggregateid }) => aggregateid)];
   yield* client.within(OPERATION, sql.release, [shard, topics, keys]);

@@ -12,8 +12,8 @@
  * It has transactions of its own: inside another one of the same database it refuses with `Misuse`, because waiting there
  * for a second connection could wait for ever.
  */
-import { type StockCommand, StockLedger, StockMailbox, StockReservation, UnitOfWork } from "@org/saga-core";
-import { Effect, Layer, type Schema, type Scope } from "effect";
+import { OrderId, type StockCommand, StockLedger, StockMailbox, StockReservation, type StoreError, UnitOfWork } from "@org/saga-core";
+import { Effect, Layer, Schema, type Scope } from "effect";
 import { PgClient } from "./PgClient.ts";
 import type { PgValue } from "./PgDriver.ts";
 import * as PgStockAtOnce from "./PgStockAtOnce.ts";
@@ -45,6 +45,16 @@ export const make: Effect.Effect<StockReservation["Service"], never, PgClient | 
   const read = <A, E>(operation: string, codec: Schema.Codec<A, E>, text: string, values: ReadonlyArray<PgValue> = []) =>
     Effect.flatMap(client.query<PgStockLocked.Row>(operation, text, values), ({ rows }) => PgStockLocked.decoded(operation, codec, rows));
 
+  /** Ids that somebody has damaged take no room: more are read for them. */
+  const expired = Effect.fnUntraced(function* (max: number, limit = max): Effect.fn.Return<ReadonlyArray<OrderId>, StoreError> {
+    const found = yield* read("StockReservation.expired", Ids, sql.expired, [limit]);
+    const orders = found.filter(isOrderId);
+    const damaged = found.length - orders.length;
+    if (orders.length < max && found.length === limit) return yield* expired(max, max + damaged);
+    if (damaged > 0) yield* Effect.logWarning(`${damaged} holds do not expire, because their order's id is none: reconcile the stock`);
+    return orders.slice(0, max);
+  });
+
   return {
     execute: Effect.fnUntraced(function* (commands) {
       const open = yield* PgTransaction.open;
@@ -65,10 +75,13 @@ export const make: Effect.Effect<StockReservation["Service"], never, PgClient | 
       Effect.map((found) => found.map(StockLedger.balanceOf)),
       Effect.withSpan("StockReservation.allBalances"),
     ),
-    expired: Effect.fn("StockReservation.expired")((max) => read("StockReservation.expired", PgStockLocked.OrderIds, sql.expired, [max])),
+    expired: Effect.fn("StockReservation.expired")((max) => expired(max)),
   };
 });
 
 export const layer: Layer.Layer<StockReservation, never, PgClient> = Layer.effect(StockReservation, make).pipe(
   Layer.provide(PgUnitOfWork.layer),
 );
+
+const Ids = Schema.Array(Schema.String);
+const isOrderId = Schema.is(OrderId);

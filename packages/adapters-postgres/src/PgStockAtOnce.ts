@@ -13,6 +13,7 @@ import { Effect, Result } from "effect";
 import * as PgClient from "./PgClient.ts";
 import { EXECUTE } from "./PgStockLocked.ts";
 import type { statements } from "./PgStockSql.ts";
+import * as PgText from "./PgText.ts";
 import * as PgTransaction from "./PgTransaction.ts";
 
 /** A batch that may be granted at once. */
@@ -48,7 +49,7 @@ export const make = (client: PgClient.PgClient["Service"], sql: ReturnType<typeo
         skus,
         skus.map((sku) => units.get(sku) ?? 0),
         orders.map((order) => order.orderId),
-        JSON.stringify(orders.map((order) => order.lines)),
+        PgText.listOf(orders.map((order) => JSON.stringify(order.lines))),
         orders.map((order) => order.ttlMillis),
       ];
       const asked = PgClient.attempt(EXECUTE, () => client.driver.queryInLine<{ readonly at: number }>(sql.reserve, values));

@@ -113,7 +113,8 @@ const execute = Effect.fnUntraced(function* (
     work.commands,
     (view, now) => StockJournal.decide(view, work, now),
   );
-  const note = serves.runId === null || tell.length === 0 ? null : yield* noted({ client, sql, ledger }, generation, tell);
+  const isSilent = serves.runId === null || (isTellable && tell.length === 0);
+  const note = isSilent ? null : yield* noted({ client, sql, ledger }, generation, tell);
   return { _tag: "Decided", answers, keepings, isTellable, note };
 });
 
@@ -133,9 +134,16 @@ const inheritance = Effect.fnUntraced(function* (
 ): Effect.fn.Return<StockLedger.StockView, StoreError, Transaction> {
   const read = <A, E>(codec: Schema.Codec<A, E>, text: string, values: ReadonlyArray<number> = []) =>
     Effect.flatMap(client.within<PgStockLocked.Row>(operation, text, values), ({ rows }) => PgStockLocked.decoded(operation, codec, rows));
+  const readable = Effect.fnUntraced(function* (text: string, values: ReadonlyArray<number> = []) {
+    const { rows } = yield* client.within<PgStockLocked.Row>(operation, text, values);
+    const found = yield* PgStockLocked.readable(operation, rows);
+    if (found.unreadable.length > 0)
+      yield* Effect.logError(`${found.unreadable.length} holds cannot be read, and the new log is without them: reconcile the stock`);
+    return found.holds;
+  });
   const skus = yield* read(PgStockLocked.AllBooks, ledger.sql.allBalances);
-  const holds = yield* read(PgStockLocked.Holds, sql.openHolds);
-  const ended = yield* read(PgStockLocked.Holds, sql.endedHolds, [ENDED_INHERITED_MAX]);
+  const holds = yield* readable(sql.openHolds);
+  const ended = yield* readable(sql.endedHolds, [ENDED_INHERITED_MAX]);
   const buyers = yield* read(AllBuyers, sql.allBuyers);
   return StockLedger.view(skus, [...holds, ...ended], [], buyers);
 });

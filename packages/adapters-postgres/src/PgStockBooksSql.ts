@@ -1,5 +1,5 @@
 /** The statements of `PgStockBooks`. */
-import { HOLD } from "./PgStockSql.ts";
+import { HOLD_READABLE } from "./PgStockSql.ts";
 
 const SERVING = `generation::float8 as generation, run_id as "runId", master_replid as "replicationId"`;
 
@@ -44,11 +44,11 @@ select coalesce(jsonb_agg(note), '[]') as value from (
 
   forget: `delete from ${tables}stock_notes where id = any($1::bigint[])`,
 
-  openHolds: `select coalesce(jsonb_agg(${HOLD}), '[]') as value from ${tables}stock_holds where status = 'held' or status = 'committed'`,
+  openHolds: `select coalesce(jsonb_agg(${HOLD_READABLE}), '[]') as value from ${tables}stock_holds where status = 'held' or status = 'committed'`,
 
   endedHolds: `
 select coalesce(jsonb_agg(hold), '[]') as value from (
-  select ${HOLD} as hold from ${tables}stock_holds where status in ('lapsed', 'released', 'shipped') order by changed_at desc limit $1
+  select ${HOLD_READABLE} as hold from ${tables}stock_holds where status in ('lapsed', 'released', 'shipped') order by changed_at desc limit $1
 ) as ended`,
 
   allBuyers: `

@@ -6,7 +6,15 @@
  * 2. Two batches that see the same order for the first time meet at its primary key; one of them decides again. What is
  *    refused writes nothing to meet at: such orders are looked for once more, under the locks of their SKUs.
  */
-import { OrderId, type Sku, type StockCommand, StockLedger, type StoreError, type Timestamp, type Transaction } from "@org/saga-core";
+import {
+  type Sku,
+  type StockCommand,
+  type StockDrift,
+  StockLedger,
+  type StoreError,
+  type Timestamp,
+  type Transaction,
+} from "@org/saga-core";
 import { Effect, Result, Schema } from "effect";
 import type { PgClient } from "./PgClient.ts";
 import type { PgValue } from "./PgDriver.ts";
@@ -29,7 +37,6 @@ export const EXECUTE = "StockReservation.execute";
 export const AllBooks = Schema.Array(StockLedger.SkuBooks);
 export const Holds = Schema.Array(StockLedger.Hold);
 const Adjustments = Schema.Array(StockLedger.Adjustment);
-export const OrderIds = Schema.Array(OrderId);
 
 /** One batch, inside its transaction. */
 export const decide = (
@@ -97,7 +104,9 @@ const lock = Effect.fnUntraced(function* (
   const revocable = StockLedger.mayRevoke(view, commands);
   if (revocable.length === 0) return view;
   // Rare: goods were counted out. No hold of these SKUs can appear or end meanwhile: that takes the lock of their books.
-  const live = yield* some(ledger, Holds, sql.lockLiveHolds, revocable);
+  const found = yield* ledger.client.within<Row>(EXECUTE, sql.lockLiveHolds, [revocable]);
+  // Those that somebody has damaged keep their units.
+  const { holds: live } = yield* readable(EXECUTE, found.rows);
   const others = StockLedger.skusOf(live).filter((sku: Sku) => !view.skus.has(sku));
   const moreSkus = yield* some(ledger, AllBooks, sql.lockSkus, others);
   const moreBuyers = yield* readBuyers(ledger, StockLedger.buyersOf(live));
@@ -136,6 +145,35 @@ const some = <A, E>(ledger: Ledger, codec: Schema.Codec<ReadonlyArray<A>, E>, te
 
 const within = <A, E>(ledger: Ledger, codec: Schema.Codec<A, E>, text: string, values: ReadonlyArray<PgValue> = []) =>
   Effect.flatMap(ledger.client.within<Row>(EXECUTE, text, values), ({ rows }) => decoded(EXECUTE, codec, rows));
+
+/** Somebody may have damaged a hold: it does not keep us from the others. */
+const AnyHolds = Schema.Array(
+  Schema.StructWithRest(Schema.Struct({ orderId: Schema.String, status: StockLedger.HoldStatus }), [
+    Schema.Record(Schema.String, Schema.Unknown),
+  ]),
+);
+const toHold = Schema.decodeUnknownResult(StockLedger.Hold);
+const toHolds = Schema.decodeUnknownResult(Holds);
+
+/** The holds that can be read, and the names of those that cannot. */
+export const readable = Effect.fnUntraced(function* (
+  operation: string,
+  rows: ReadonlyArray<Row>,
+): Effect.fn.Return<
+  { readonly holds: ReadonlyArray<StockLedger.Hold>; readonly unreadable: ReadonlyArray<StockDrift.Unreadable> },
+  StoreError
+> {
+  const all = toHolds(rows[0]?.value);
+  if (Result.isSuccess(all)) return { holds: all.success, unreadable: [] };
+  const holds: Array<StockLedger.Hold> = [];
+  const unreadable: Array<StockDrift.Unreadable> = [];
+  for (const row of yield* decoded(operation, AnyHolds, rows)) {
+    const hold = toHold(row);
+    if (Result.isSuccess(hold)) holds.push(hold.success);
+    else unreadable.push({ orderId: row.orderId, status: row.status });
+  }
+  return { holds, unreadable };
+});
 
 /** Rows that somebody else wrote may be anything: they are refused without being shown. */
 export const decoded = <A, E>(operation: string, codec: Schema.Codec<A, E>, rows: ReadonlyArray<Row>): Effect.Effect<A, StoreError> => {

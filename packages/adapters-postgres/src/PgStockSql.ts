@@ -3,6 +3,7 @@
  *
  * Each takes and gives JSON: numbers stay numbers with every driver, and a batch of any size is one value.
  */
+import * as PgText from "./PgText.ts";
 import { millis, moment } from "./PgTime.ts";
 
 /** A moment that JSON carries in milliseconds. */
@@ -11,8 +12,27 @@ const at = (column: string): string => moment(`row."${column}"`);
 /** A key that is absent where the column is null. */
 const unlessNull = (column: string): string => `case when ${column} is null then '{}' else jsonb_build_object('${column}', ${column}) end`;
 
-export const HOLD = `jsonb_build_object('orderId', order_id, 'status', status, 'lines', lines, 'until', ${millis("until")}, 'reason', reason,
+/** A hold as JSON. `lines`: what to read them by. */
+const holdBy = (
+  lines: string,
+): string => `jsonb_build_object('orderId', order_id, 'status', status, 'lines', ${lines}, 'until', ${millis("until")}, 'reason', reason,
   'reservedAt', ${millis("reserved_at")}, 'at', ${millis("changed_at")}) || ${unlessNull("asked")}`;
+
+const HOLD = holdBy("lines");
+
+/**
+ * `json` may hold what `jsonb` cannot: NUL, and numbers without bounds. Lines as they should be have neither; whatever has them, or
+ * looks like it, is none.
+ */
+export const IS_JSONB = `(lines::text ~ '^[][{}",:[:space:]A-Za-z0-9._-]*$' and lines::text !~ '[:,[][[:space:]]*-?([0-9.]+[eE]|[0-9.]{20})')`;
+
+/** Of holds that somebody may have damaged: lines that are none are null. */
+export const HOLD_READABLE = holdBy(`case when ${IS_JSONB} then lines end`);
+
+/** Of `Sku`, `Warehouse`, `OrderId` and `CustomerId`. Lengths are looked at apart: in a pattern they take ten times as long. */
+export const NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$";
+/** Of a `Sku` and a `Warehouse`. */
+export const NAME_MAX = 64;
 
 export const BOOKS = `jsonb_build_object('sku', sku, 'onHand', on_hand, 'held', held, 'committed', committed, 'shortage', shortage,
   'at', ${millis("changed_at")}) || ${unlessNull("elsewhere")}`;
@@ -25,8 +45,8 @@ export const statements = (tables: string) => ({
    * deciding and writing: docs/decisions/0005-stock-engines.md.
    *
    * Given: SKUs in key order with their summed units; then ids, lines and times of the orders. Changes, and so locks, the books in
-   * that order: the list leads the plan, so that no two batches wait for each other (if they did, one of them would be decided
-   * under locks instead). It fails with 23514 if a SKU falls short, with 23505 if an order was seen before, and with 23502 (a hold
+   * that order: with `enable_seqscan` off, as every connection has it, each plan goes by the list or by the index. So no two batches
+   * wait for each other (if they did, one of them would be decided under locks instead). It fails with 23514 if a SKU falls short, with 23505 if an order was seen before, and with 23502 (a hold
    * without a date) if a SKU is not known. Everything is dated by the clock under the locks, never before the last change of the
    * books.
    */
@@ -41,8 +61,8 @@ with taken as (
 dated as (select max(changed_at) as at from taken having count(*) = cardinality($1::text[])),
 held as (
   insert into ${tables}stock_holds (order_id, status, lines, until, reserved_at, changed_at)
-  select asked.id, 'held', asked.lines, now.at + asked.ttl * interval '1 millisecond', now.at, now.at
-  from rows from (unnest($3::text[]), jsonb_array_elements($4::jsonb), unnest($5::integer[])) as asked(id, lines, ttl),
+  select asked.id, 'held', asked.lines::json, now.at + asked.ttl * interval '1 millisecond', now.at, now.at
+  from unnest($3::text[], ${PgText.arrayOf("$4")}, $5::integer[]) as asked(id, lines, ttl),
     (select (select at from dated) as at offset 0) as now
 )
 select ${millis("at")} as at from dated`,
@@ -53,18 +73,23 @@ select coalesce(jsonb_agg(hold), '[]') as value from (
   select ${HOLD} as hold from ${tables}stock_holds where order_id = any($1::text[]) order by order_id for update
 ) as locked`,
 
-  /** Locks the live holds with a line of one of these SKUs. Only when goods were counted out, so it may look at all that live. */
+  /**
+   * Locks the live holds with a line of one of these SKUs. Only when goods were counted out, so it may look at all that live; whose
+   * lines are none is passed over.
+   */
   lockLiveHolds: `
 select coalesce(jsonb_agg(hold), '[]') as value from (
-  select ${HOLD} as hold from ${tables}stock_holds
-  where status = 'held' and exists (select from jsonb_array_elements(lines) as line where line ->> 'sku' = any($1::text[]))
+  select ${HOLD_READABLE} as hold from ${tables}stock_holds
+  where status = 'held' and exists (
+    select from json_array_elements(case when ${IS_JSONB} and json_typeof(lines) = 'array' then lines else '[]' end) as line
+    where line ->> 'sku' = any($1::text[]))
   order by order_id for update
 ) as locked`,
 
   /** The adjustments among these ids that were carried out. They never change: nothing to lock. */
   readAdjustments: `
 select coalesce(jsonb_agg(jsonb_build_object('id', id, 'sku', sku, 'delta', delta, 'onHand', on_hand, 'shortage', shortage,
-  'at', ${millis("adjusted_at")}) || ${unlessNull("kind")} || ${unlessNull("warehouse")}), '[]') as value
+  'at', ${millis("adjusted_at")}) || ${unlessNull("kind")} || ${unlessNull("warehouse")} || ${unlessNull("revoked")}), '[]') as value
 from ${tables}stock_adjustments where id = any($1::text[])`,
 
   /** Locks the books of some SKUs. */
@@ -88,10 +113,10 @@ from ${tables}stock_buyers join unnest($1::text[], $2::text[]) as asked(sku, buy
   write: `
 with input as (select $1::jsonb as value),
 new_adjustments as (
-  insert into ${tables}stock_adjustments (id, sku, delta, on_hand, shortage, adjusted_at, kind, warehouse)
-  select row.id, row.sku, row.delta, row."onHand", row.shortage, ${at("at")}, row.kind, row.warehouse
+  insert into ${tables}stock_adjustments (id, sku, delta, on_hand, shortage, adjusted_at, kind, warehouse, revoked)
+  select row.id, row.sku, row.delta, row."onHand", row.shortage, ${at("at")}, row.kind, row.warehouse, row.revoked
   from input, jsonb_to_recordset(value -> 'adjustments')
-    as row(id text, sku text, delta bigint, "onHand" bigint, shortage bigint, at float8, kind text, warehouse text)
+    as row(id text, sku text, delta bigint, "onHand" bigint, shortage bigint, at float8, kind text, warehouse text, revoked jsonb)
 ),
 buyers as (
   insert into ${tables}stock_buyers (sku, buyer, units)
@@ -102,7 +127,7 @@ new_holds as (
   insert into ${tables}stock_holds (order_id, status, lines, until, reason, reserved_at, changed_at, asked)
   select row."orderId", row.status, row.lines, ${at("until")}, row.reason, ${at("reservedAt")}, ${at("at")}, row.asked
   from input, jsonb_to_recordset(value -> 'newHolds')
-    as row("orderId" text, status text, lines jsonb, until float8, reason text, "reservedAt" float8, at float8, asked jsonb)
+    as row("orderId" text, status text, lines json, until float8, reason text, "reservedAt" float8, at float8, asked jsonb)
 ),
 old_holds as (
   update ${tables}stock_holds set status = row.status, until = ${at("until")}, reason = row.reason, changed_at = ${at("at")}

@@ -69,19 +69,19 @@ where t.key = any($2::text[]) and t.owner = k.owner and t.key = k.key and t.name
   complete: `
 delete from ${tables}timers t using ${KEYS}, $4::text[]) as k(owner, key, name, token)
 where t.key = any($2::text[]) and t.owner = k.owner and t.key = k.key and t.name = k.name and t.token = k.token`,
-  // Index (owner, claimable_at): costs what is due, however many are pending. The clock is read once, by a subquery: compared
+  // Index (owner, claimable_at), which has to be asked for by its collation: costs what is due, however many are pending. The clock is read once, by a subquery: compared
   // with a volatile function, the index would be read to its end. Locked ones are being completed or claimed.
   claimDue: `
 with due as (
   select owner, key, name from ${tables}timers
-  where owner = $1 and claimable_at <= (select clock_timestamp()) order by claimable_at limit $2::int for update skip locked
+  where owner collate "POSIX" = $1 and claimable_at <= (select clock_timestamp()) order by claimable_at limit $2::int for update skip locked
 ), claimed as (
   update ${tables}timers t set claimable_at = clock_timestamp() + $3::float8 * interval '1 millisecond'
   from due where t.key = any(array(select key from due)) and t.owner = due.owner and t.key = due.key and t.name = due.name
   returning t.owner, t.key, t.name, t.token, t.due_at
 )
 select owner, key, name, token, ${PgTime.millis("due_at")} as due_at from claimed order by due_at, key, name`,
-  nextDueAt: `select ${PgTime.millis("min(claimable_at)")} as next from ${tables}timers where owner = $1`,
+  nextDueAt: `select ${PgTime.millis("min(claimable_at)")} as next from ${tables}timers where owner collate "POSIX" = $1`,
   list: `
 select owner, key, name, token, ${PgTime.millis("due_at")} as due_at from ${tables}timers
 where owner = $1 and key = $2 order by due_at, name`,

@@ -12,22 +12,31 @@ import { PGlite } from "@electric-sql/pglite";
 import type { StoreError } from "@org/saga-core";
 import { Effect, Predicate, type Scope } from "effect";
 import * as PgError from "./PgError.ts";
+import * as PgliteLock from "./PgliteLock.ts";
 
 export type { PGlite } from "@electric-sql/pglite";
 
 export interface Options {
-  /** The folder of the data; without it they are in memory. */
+  /** The folder of the data; without it they are in memory. One process at a time opens it: another is refused (`PgliteLock`). */
   readonly dataDir?: string | undefined;
   /** The folder of the snapshots, for instances in memory; without it none is kept. */
   readonly snapshots?: string | undefined;
 }
 
-/** Closed with the scope. */
+/** Closed with the scope. A data folder that is open already, here or in another process, is a `Misuse`. */
 export const open = (options: Options = {}): Effect.Effect<PGlite, StoreError, Scope.Scope> =>
-  Effect.acquireRelease(
-    Effect.tryPromise({ try: () => start(options), catch: (cause) => PgError.classify("PgliteInstance.open", "statement", cause) }),
-    (instance) => Effect.promise(() => (instance.closed ? Promise.resolve() : instance.close())),
-  );
+  Effect.gen(function* () {
+    const folder = options.dataDir === undefined ? null : PgliteLock.folderOf(options.dataDir);
+    // Given back after the instance is closed, or could not be opened.
+    if (folder !== null) yield* Effect.acquireRelease(PgliteLock.take(folder), (giveBack) => giveBack);
+    return yield* Effect.acquireRelease(
+      Effect.tryPromise({
+        try: () => start(options),
+        catch: (cause) => PgError.classify("PgliteInstance.open", "statement", cause),
+      }),
+      (instance) => Effect.promise(() => (instance.closed ? Promise.resolve() : instance.close())),
+    );
+  });
 
 const start = async ({ dataDir, snapshots }: Options): Promise<PGlite> => {
   if (dataDir !== undefined) return PGlite.create(dataDir);

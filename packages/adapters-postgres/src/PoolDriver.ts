@@ -200,9 +200,9 @@ const begin = async (client: pg.PoolClient, first: string, until: "begun" | "sen
   }
   let isEnded = false;
   let isReleased = false;
-  let isElsewhere = false;
+  let isUseless = false;
   const release = (isBroken: boolean): void => {
-    if (!isReleased) client.release(isBroken || isElsewhere);
+    if (!isReleased) client.release(isBroken || isUseless);
     isReleased = true;
   };
   return {
@@ -212,7 +212,7 @@ const begin = async (client: pg.PoolClient, first: string, until: "begun" | "sen
     native: { _tag: "Pool", client: guarded(client, () => isEnded) },
     query: async (text, values) => {
       const answer = run<never>(client, text, values).catch((cause: unknown) => {
-        isElsewhere ||= cause instanceof pg.DatabaseError && cause.code === READ_ONLY;
+        isUseless ||= cause instanceof pg.DatabaseError && isSpent(cause);
         throw cause;
       });
       if (facts === undefined) await Promise.all([begun, answer]);
@@ -270,8 +270,13 @@ const factsOf = (results: unknown): BeginRow | undefined => {
 const isBeginRow = (row: unknown): row is BeginRow => Predicate.hasProperty(row, "now") && typeof row.now === "number";
 
 /** The server answered: the statement failed, the connection is well. */
-const isStatementError = (cause: unknown): boolean =>
-  cause instanceof pg.DatabaseError && cause.severity === "ERROR" && cause.code !== READ_ONLY;
+const isStatementError = (cause: unknown): boolean => cause instanceof pg.DatabaseError && cause.severity === "ERROR" && !isSpent(cause);
 
-/** The server takes no writes: it was failed over from. Its connections stay open, so they are closed here; a new one may lead to the primary. */
+/** The connection would answer the same again, so it is closed here. */
+const isSpent = ({ code }: pg.DatabaseError): boolean => code === READ_ONLY || code === STALE_PLAN;
+
+/** The server takes no writes: it was failed over from. Its connections stay open; a new one may lead to the primary. */
 const READ_ONLY = "25006";
+
+/** A migration changed a column's type: the connection's prepared statements cannot be used any more. */
+const STALE_PLAN = "0A000";

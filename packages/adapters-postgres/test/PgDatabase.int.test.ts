@@ -97,6 +97,27 @@ describe.runIf(server !== null)("a client on PostgreSQL", () => {
     expect(new Set(noted).size).toBe(21);
   });
 
+  it.each(["rollback", "-- done\ncommit", "select 1; commit"])(
+    "refuses a statement that would part rows and messages (%j): neither is kept, also when that was caught",
+    async (ending) => {
+      const client = await connect();
+      await client.transaction((tx) => tx.sql.query("create table rides.notes (id text primary key)"));
+      const noted: Array<string> = [];
+      await client.on({ group: "notes", handlers: [handler(Noted, async ({ body }) => void noted.push(body.id))] });
+      const note = (id: string, last: string) =>
+        client.transaction(async (tx) => {
+          tx.send(Noted, { id });
+          await tx.sql.query("insert into rides.notes values ($1)", [id]);
+          await tx.sql.query(last).catch(() => undefined);
+        });
+      const refused: unknown = await note("parted", ending).catch((error: unknown) => error);
+      expect(refused).toMatchObject({ code: "Misuse", message: expect.stringContaining("to roll back, fail or throw") });
+      await note("kept", "savepoint a");
+      await vi.waitFor(() => expect(noted).toEqual(["kept"]), PATIENCE);
+      expect(await client.transaction((tx) => tx.sql.query("select id from rides.notes"))).toEqual([{ id: "kept" }]);
+    },
+  );
+
   it("refuses to connect to a database in which a saga of this version was another one", async () => {
     const changed = Saga.make("ride", { version: 1, data: shape(ref) }).pipe(
       Saga.step("look", { send: Look, with: (data) => data, done: Booked, undo: { none: "it changes nothing" } }),

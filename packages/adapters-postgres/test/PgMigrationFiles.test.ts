@@ -177,6 +177,32 @@ describe("migrations of one's own", () => {
     for (const text of ["-- /*\nselect 1; -- */", "select '--'", "/* a */ select 1"]) expect(await up(text)).toBe("applied");
   });
 
+  it("are refused, by file, where one would end the transaction of all, and nothing is run; in a function's body it may", async () => {
+    const routine = `create procedure :"schema".p() language plpgsql as $$ begin null; commit; end $$; select '; commit' -- ; commit`;
+    const folder = await folderOf({
+      "0001_a.up.sql": 'create table :"schema".a (id int)',
+      "0001_a.down.sql": 'drop table :"schema".a; commit',
+      "0002_b.up.sql": 'create table :"schema".b (id int);\nCOMMIT; select nonsense',
+      "0002_b.down.sql": 'drop procedure :"schema".p()',
+    });
+    const schema = fresh();
+    const own = { folders: [folder] };
+    const refused = "migration app/0002_b: a statement in 0002_b.up.sql is a COMMIT";
+    for (const run of [Effect.asVoid(PgMigrations.up(own)), Effect.asVoid(PgMigrations.plan(own))]) {
+      const error = await inSchema(schema, Effect.flip(run));
+      expect(error).toMatchObject({ _tag: "PgMigrationError", problem: "EndsTransaction" });
+      expect(error.message).toContain(refused);
+    }
+    expect(await namesIn(schema)).toEqual([]);
+    await writeFile(join(folder, "0002_b.up.sql"), routine);
+    expect(await inSchema(schema, PgMigrations.up(own))).toEqual([...PACKAGE, "app/0001_a", "app/0002_b"]);
+    for (const run of [Effect.asVoid(PgMigrations.down(2, own)), Effect.asVoid(PgMigrations.planDown(2, own))]) {
+      expect((await inSchema(schema, Effect.flip(run))).message).toContain("0001_a.down.sql is a COMMIT");
+    }
+    expect(await namesIn(schema)).toContain("a");
+    expect(await inSchema(schema, PgMigrations.down(1, own))).toEqual(["app/0002_b"]);
+  });
+
   it("are created one after the other, up to the last number", async () => {
     const folder = join(root, "created");
     const create = (name: string) => Effect.runPromise(PgMigrations.create(folder, name));

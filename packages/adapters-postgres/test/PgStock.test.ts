@@ -1,9 +1,10 @@
 import { PGlite } from "@electric-sql/pglite";
-import { StockReservation, UnitOfWork } from "@org/saga-core";
+import { CustomerId, Limits, OrderId, Sku, StockReservation, UnitOfWork, Warehouse } from "@org/saga-core";
 import { Contract, StockReservationContract } from "@org/saga-core/testing";
-import { Effect, Layer } from "effect";
+import { Effect, Layer, Schema } from "effect";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PgClient, PgMigrations, PgStock, PgUnitOfWork } from "../src/index.ts";
+import { NAME, NAME_MAX } from "../src/PgStockSql.ts";
 
 describe("PgStock on PGlite", () => {
   let instance: PGlite;
@@ -52,4 +53,19 @@ describe("PgStock on PGlite", () => {
       expect(error.reason).toBe("Refused");
       expect(error.message).not.toContain("not a sku");
     }).pipe(Effect.provide(ports()), Effect.runPromise));
+});
+
+test.each([
+  ["Sku", Schema.is(Sku), NAME_MAX],
+  ["Warehouse", Schema.is(Warehouse), NAME_MAX],
+  ["OrderId", Schema.is(OrderId), Limits.IDENTIFIER_MAX],
+  ["CustomerId", Schema.is(CustomerId), Limits.IDENTIFIER_MAX],
+] as const)("SQL knows a name of %s by the same characters and length", (_, isName, max) => {
+  const name = new RegExp(NAME);
+  for (let code = 0; code < 0x180; code += 1) {
+    const character = String.fromCharCode(code);
+    for (const text of [character, `a${character}`, `${character}a`]) expect([text, name.test(text)]).toEqual([text, isName(text)]);
+  }
+  expect([name.test(""), isName("")]).toEqual([false, false]);
+  expect([isName("a".repeat(max)), isName("a".repeat(max + 1))]).toEqual([true, false]);
 });

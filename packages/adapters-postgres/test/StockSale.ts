@@ -93,8 +93,8 @@ export const sweep = Effect.fnUntraced(function* (engine: Engine): Effect.fn.Ret
 /** Units of the books, and what the orders say they should be. */
 export const BOOKS = (schema: string): string => `
 select sku, on_hand::int as "onHand", held::int as held, committed::int as committed,
-  (select coalesce(sum((line ->> 'quantity')::int), 0)::int from "${schema}".stock_holds, jsonb_array_elements(lines) as line
+  (select coalesce(sum((line ->> 'quantity')::int), 0)::int from "${schema}".stock_holds, json_array_elements(lines) as line
    where status = 'held' and line ->> 'sku' = sku) as "heldByOrders",
-  (select coalesce(sum((line ->> 'quantity')::int), 0)::int from "${schema}".stock_holds, jsonb_array_elements(lines) as line
+  (select coalesce(sum((line ->> 'quantity')::int), 0)::int from "${schema}".stock_holds, json_array_elements(lines) as line
    where status = 'committed' and line ->> 'sku' = sku) as "committedByOrders"
 from "${schema}".stock_skus order by sku`;

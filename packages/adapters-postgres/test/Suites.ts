@@ -9,6 +9,7 @@ import {
   LockContract,
   OrderStoreContract,
   OutboxContract,
+  ParticipantContract,
   SagaStoreContract,
   TimersContract,
   UnitOfWorkContract,
@@ -30,6 +31,7 @@ const suites: ReadonlyArray<readonly [string, ReadonlyArray<Contract.Case<PgStor
   ["PgDeadLetters", DeadLettersContract.cases],
   ["PgIdempotencyKeys", IdempotencyKeysContract.cases],
   ["PgLock", LockContract.cases],
+  ["Participant", ParticipantContract.cases],
 ];
 
 /** Runs every case. A database with one connection leaves out those that need two. */

@@ -87,7 +87,7 @@ describe.runIf(server !== null)("under load, with COMMITs cut at random", () => 
     const { rows } = await client.query<{ account: string; amount: number }>("select account, amount from bank.postings");
     const { rows: unbalanced } = await client.query(
       `select from (select account, sum(amount) as sum from bank.postings group by account) p
-       full join bank.documents d on d.id = p.account where p.sum is distinct from (d.state)::bigint`,
+       full join bank.documents d on d.id = p.account where p.sum is distinct from d.state::text::bigint`,
     );
     await client.end();
     return {

@@ -2,72 +2,28 @@
  * `DirectSaga` on PostgreSQL: its process is killed in the middle of a step, and another one goes on; the answer to each of its
  * COMMITs is lost, or the COMMIT itself.
  */
-import { type ChildProcess, fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import type { ChildProcess } from "node:child_process";
 import { SagaStore } from "@org/saga-core";
 import { realServer } from "@tools/servers/testing";
-import { Effect, ManagedRuntime } from "effect";
-import pg from "pg";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import * as PgStores from "../src/PgStores.ts";
-import * as CommitProxy from "./CommitProxy.ts";
-import * as Database from "./Database.ts";
+import { Effect } from "effect";
+import { describe, expect, it, vi } from "vitest";
+import * as KilledProcess from "./KilledProcess.ts";
 import * as Trip from "./Trip.ts";
 
 const server = realServer("postgres");
-const MAIN = fileURLToPath(new URL("directSaga.main.ts", import.meta.url));
-const SCHEMA = "trips";
 const PATIENCE = { timeout: 40_000, interval: 50 };
 
-type Runtime = ManagedRuntime.ManagedRuntime<PgStores.PgStores, unknown>;
-
 describe.runIf(server !== null)("a direct saga on PostgreSQL", () => {
-  let database: Database.Database;
-  let outside: pg.Pool;
-  const runtimes: Array<Runtime> = [];
-  const children: Array<ChildProcess> = [];
-
-  beforeEach(async () => {
-    database = await Database.create(server ?? "");
-    outside = new pg.Pool({ connectionString: database.url, max: 2 });
-    // The database is dropped with whoever is still connected.
-    outside.on("error", () => undefined);
-    await outside.query(Trip.TABLES);
-  });
-  afterEach(async () => {
-    for (const child of children.splice(0)) child.kill("SIGKILL");
-    await Promise.all(runtimes.splice(0).map((runtime) => runtime.dispose()));
-    await outside.end();
-    await database.drop();
-  });
-
-  const runtimeOf = async (url: string): Promise<Runtime> => {
-    const runtime = ManagedRuntime.make(PgStores.layer({ url, schema: SCHEMA }));
-    runtimes.push(runtime);
-    await runtime.context();
-    return runtime;
-  };
+  const world = KilledProcess.suite({ server: server ?? "", main: "directSaga.main.ts", schema: "trips", tables: Trip.TABLES });
 
   const lines = async (): Promise<ReadonlyArray<Trip.Line>> =>
-    (await outside.query<Trip.Line>("select pid, id, what, key, at, seat from lines order by n")).rows;
+    (await world().outside.query<Trip.Line>("select pid, id, what, key, at, seat from lines order by n")).rows;
 
-  const start = (ids: ReadonlyArray<string>, behaviour: Trip.Behaviour = {}): ChildProcess => {
-    const { hangsAt = "", refuses = false } = behaviour;
-    const child = fork(MAIN, [database.url, SCHEMA, ids.join(), hangsAt, refuses ? "refuses" : ""], {
-      execArgv: ["--conditions=@org/source"],
-    });
-    children.push(child);
-    return child;
-  };
-
-  const kill = async (child: ChildProcess): Promise<void> => {
-    const ended = new Promise((resolve) => child.once("exit", resolve));
-    child.kill("SIGKILL");
-    await ended;
-  };
+  const start = (ids: ReadonlyArray<string>, { hangsAt = "", refuses = false }: Trip.Behaviour = {}): ChildProcess =>
+    world().start(ids.join(), hangsAt, refuses ? "refuses" : "");
 
   /** The status of each instance, when all are at rest. */
-  const atRest = async (runtime: Runtime, ids: ReadonlyArray<string>): Promise<ReadonlyArray<string>> =>
+  const atRest = async (runtime: KilledProcess.Runtime, ids: ReadonlyArray<string>): Promise<ReadonlyArray<string>> =>
     vi.waitFor(async () => {
       const found = await runtime.runPromise(Effect.flatMap(SagaStore, (store) => store.find(Trip.NAME, ids)));
       const statuses = ids.map((id) => found.get(id)?.status ?? "missing");
@@ -79,10 +35,10 @@ describe.runIf(server !== null)("a direct saga on PostgreSQL", () => {
 
   for (const moment of ["begins", "done"] as const) {
     it(`killed where a step ${moment}: another process asks for that step again, under its key, and for no other`, async () => {
-      const runtime = await runtimeOf(database.url);
+      const runtime = await world().runtimeOf(world().url);
       const first = start(["t"], { hangsAt: `pay ${moment}` });
       await vi.waitFor(async () => expect((await lines()).map(said)).toContain(`pay ${moment}`), PATIENCE);
-      await kill(first);
+      await world().kill(first);
       start([]);
       expect(await atRest(runtime, ["t"])).toEqual(["completed"]);
       const after = (await lines()).filter(({ pid }) => pid !== first.pid);
@@ -92,10 +48,10 @@ describe.runIf(server !== null)("a direct saga on PostgreSQL", () => {
     });
 
     it(`killed where an undo ${moment}: another process asks for it again, under the key of that undo`, async () => {
-      const runtime = await runtimeOf(database.url);
+      const runtime = await world().runtimeOf(world().url);
       const first = start(["t"], { hangsAt: `cancel ${moment}`, refuses: true });
       await vi.waitFor(async () => expect((await lines()).map(said)).toContain(`cancel ${moment}`), PATIENCE);
-      await kill(first);
+      await world().kill(first);
       start([]);
       expect(await atRest(runtime, ["t"])).toEqual(["compensated"]);
       const after = (await lines()).filter(({ pid }) => pid !== first.pid);
@@ -105,11 +61,11 @@ describe.runIf(server !== null)("a direct saga on PostgreSQL", () => {
   }
 
   it("killed with a hundred instances in all phases: each comes to its end, paid with a seat, or canceled and not paid", async () => {
-    const runtime = await runtimeOf(database.url);
+    const runtime = await world().runtimeOf(world().url);
     const ids = Array.from({ length: 100 }, (_, n) => `t-${n}`);
     const first = start(ids);
     await vi.waitFor(async () => expect((await lines()).length).toBeGreaterThan(ids.length), { ...PATIENCE, interval: 1 });
-    await kill(first);
+    await world().kill(first);
     // A client that had no answer asks again; who was started before goes on by its timer.
     start(ids);
     const statuses = await atRest(runtime, ids);
@@ -134,32 +90,15 @@ describe.runIf(server !== null)("a direct saga on PostgreSQL", () => {
   });
 
   describe("whose COMMIT is lost", () => {
-    let proxy: CommitProxy.CommitProxy;
-    let commits: number;
-    let losing: { readonly at: number; readonly rule: CommitProxy.Rule } | null;
-
-    beforeEach(async () => {
-      losing = null;
-      commits = 0;
-      proxy = await CommitProxy.start(database.url, (chunk) => {
-        if (losing === null || !chunk.includes(CommitProxy.COMMIT)) return null;
-        commits += 1;
-        return commits === losing.at ? losing.rule : null;
-      });
-    });
-    afterEach(async () => {
-      await Promise.all(runtimes.splice(0).map((runtime) => runtime.dispose()));
-      await proxy.stop();
-    });
-
     for (const [loses, what] of [
       ["answer", "was done, unheard"],
       ["request", "never arrived"],
     ] as const) {
       for (const [index, which] of ["the start", "the first outcome", "the last outcome"].entries()) {
         it(`${which}, which ${what}: the caller hears the end, and each function was called once`, async () => {
+          const { losing, outside, proxy, runtimeOf } = world();
           const runtime = await runtimeOf(proxy.url);
-          losing = { at: index + 1, rule: { on: CommitProxy.COMMIT, loses } };
+          losing(index + 1, loses);
           const running = Effect.flatMap(Trip.make(outside), (trips) => trips.run("t", { id: "t", seat: null }));
           expect(await runtime.runPromise(Effect.scoped(running))).toBe("completed");
           expect(proxy.lost()).toBe(1);

@@ -66,6 +66,21 @@ describe.runIf(server !== null)("a real server", () => {
       await runtime.runPromise(commit(save("after-idle")));
     });
 
+    it("one whose statements a migration has made useless is replaced: told once, as Contention, also inside of a transaction", async () => {
+      const runtime = runtimeOf({ poolSize: 1 });
+      const load = commit(Effect.flatMap(DocumentStore, (store) => store.load("note", ["stale"])));
+      await runtime.runPromise(commit(save("stale")));
+      for (const [use, type] of [
+        [Effect.asVoid(load), "jsonb"],
+        [Effect.asVoid(isStored("stale")), "json"],
+      ] as const) {
+        await runtime.runPromise(use);
+        await Database.administer(database.url, `alter table "${SCHEMA}".documents alter column state type ${type}`);
+        expect(await failure(runtime, use)).toMatchObject({ reason: "Contention", message: expect.stringContaining("0A000") });
+        await runtime.runPromise(use);
+      }
+    });
+
     it("a server that is not there is Unavailable, at once", async () => {
       const url = new URL(database.url);
       url.port = String(await freePort());

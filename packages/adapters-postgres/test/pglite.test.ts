@@ -202,6 +202,16 @@ describe("a user's own statements in the transaction", () => {
     expect(await notes()).not.toContain("unwritten");
   });
 
+  it("may not end it, by whatever way they are sent", async () => {
+    const unit = await order.runPromise(UnitOfWork);
+    const client = await order.runPromise(PgClient.PgClient);
+    for (const send of [client.within("Test.within", "rollback"), client.query("Test.query", "commit")]) {
+      const body = Effect.andThen(insertNote("parted"), Effect.exit(send));
+      expect(await order.runPromise(Effect.flip(unit.commit(body)))).toMatchObject({ reason: "Misuse" });
+    }
+    expect(await notes()).not.toContain("parted");
+  });
+
   it("may go through drizzle, before and after", async () => {
     const database = drizzle(instance);
     await database.execute(sql`insert into notes values ('by drizzle')`);

@@ -1,12 +1,12 @@
 /**
- * `saga check`: explores every saga that a module exports, and prints what was found. Needs no server.
+ * `saga check`: explores every saga that a module exports, and prints what was found, and how long it took. Needs no server.
  *
  * The module is run to read its exports: a file of sagas should declare them, and do nothing else.
  */
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Saga, SagaCheck } from "@org/saga-core";
-import { Effect, Result } from "effect";
+import { Clock, Effect, Result } from "effect";
 import { Argument, Command, Flag } from "effect/cli";
 import * as CliFailure from "./CliFailure.ts";
 import * as Flags from "./Flags.ts";
@@ -43,17 +43,24 @@ interface Checking {
 const check = Effect.fn("Check.run")(function* ({ module, states, rounds, json }: Checking) {
   const sagas = Object.values(yield* load(module)).filter(isSaga);
   if (sagas.length === 0) return yield* CliFailure.usage(`${module} exports no saga: export what Saga.make(…).pipe(…) returns`);
-  const explored = sagas.map((saga) => Saga.explore(saga, { states, rounds }));
+  const explored = yield* Effect.forEach(sagas, (saga) => timed(() => Saga.explore(saga, { states, rounds })));
   yield* Output.data(
     json,
-    explored.map((each) => (Result.isSuccess(each) ? { _tag: "Proved", ...each.success } : each.failure)),
-    explored
-      .map((each) => (Result.isSuccess(each) ? SagaCheck.reportText(each.success) : SagaCheck.failureText(each.failure)))
-      .join("\n\n"),
+    explored.map(({ found, millis }) => ({ ...(Result.isSuccess(found) ? { _tag: "Proved", ...found.success } : found.failure), millis })),
+    explored.map(({ found, millis }) => `${textOf(found)}\n\nIt took ${millis} ms.`).join("\n\n"),
   );
-  const failed = explored.filter(Result.isFailure).length;
+  const failed = explored.filter(({ found }) => Result.isFailure(found)).length;
   if (failed > 0) return yield* CliFailure.failed(`${failed} of ${sagas.length} sagas did not pass`);
 });
+
+const timed = Effect.fnUntraced(function* <A>(explore: () => A) {
+  const start = yield* Clock.currentTimeMillis;
+  const found = explore();
+  return { found, millis: (yield* Clock.currentTimeMillis) - start };
+});
+
+const textOf = (found: ReturnType<typeof Saga.explore>): string =>
+  Result.isSuccess(found) ? SagaCheck.reportText(found.success) : SagaCheck.failureText(found.failure);
 
 const load = (module: string): Effect.Effect<Readonly<Record<string, unknown>>, CliFailure.CliFailure> =>
   Effect.tryPromise({

@@ -34,10 +34,11 @@ export const usage = (message: string): CliFailure => new CliFailure({ code: USA
 
 export const findings = (message: string): CliFailure => new CliFailure({ code: FINDINGS, message });
 
-/** `where`: what was asked, e.g. `schema order`. */
+/** `where`: what was asked, e.g. `schema order`. What is one already stays as it is. */
 export const ofStore =
   (where: string) =>
-  (error: StoreError | PgMigrations.PgMigrationError): CliFailure => {
+  (error: StoreError | PgMigrations.PgMigrationError | CliFailure): CliFailure => {
+    if (error._tag === "CliFailure") return error;
     const message = `${where}: ${error.message}`;
     const isUnreachable = error._tag === "StoreError" && error.reason === "Unavailable" && !NOT_MIGRATED.test(error.message);
     return isUnreachable ? new CliFailure({ code: UNREACHABLE, message: `PostgreSQL, ${message}` }) : failed(message);

@@ -42,7 +42,7 @@ export const layer: Layer.Layer<Databases> = Layer.succeed(Databases, {
 });
 
 /** Runs with a client of `schema`, and closes it. What the store refuses is a failure of the command. */
-export const within = Effect.fnUntraced(function* <A, E extends StoreError | PgMigrations.PgMigrationError, R>(
+export const within = Effect.fnUntraced(function* <A, E extends StoreError | PgMigrations.PgMigrationError | CliFailure.CliFailure, R>(
   schema: string,
   body: Effect.Effect<A, E, R>,
 ): Effect.fn.Return<A, CliFailure.CliFailure, Exclude<R, PgClient.PgClient> | Databases | TablePrefix> {

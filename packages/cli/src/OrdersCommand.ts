@@ -2,7 +2,17 @@
  * `saga orders show` and `saga orders diagram`: one order with its timeline, and how far its checkout is. Reads, and changes nothing. It does not show
  * the means of payment.
  */
-import { Checkout, type Order, OrderId, OrderStore, SagaDiagram, type SagaRecord, SagaRunner, SagaStore } from "@org/saga-core";
+import {
+  Checkout,
+  ChoreographyReactions,
+  type Order,
+  OrderId,
+  OrderStore,
+  SagaDiagram,
+  type SagaRecord,
+  SagaRunner,
+  SagaStore,
+} from "@org/saga-core";
 import { PgOrderStore, PgSagaStore } from "@org/saga-postgres";
 import { Console, Effect, Layer, Option, Schema } from "effect";
 import { Argument, Command, Flag } from "effect/cli";
@@ -36,8 +46,8 @@ const diagram = Command.make(
 ).pipe(Command.withDescription("Print the checkout of an order as a Mermaid diagram: what is done, under way, undone, stuck"));
 
 export const command = Command.make("orders").pipe(
-  Command.withDescription("Look at orders, cancel them, resume their undoing"),
-  Command.withSubcommands([show, diagram, OperateCommand.cancel, OperateCommand.resume]),
+  Command.withDescription("Look at orders, cancel them, decide about undos that were refused"),
+  Command.withSubcommands([show, diagram, OperateCommand.cancel, OperateCommand.resume, OperateCommand.resolve]),
 );
 
 interface Found {
@@ -120,15 +130,35 @@ const documentOf = ({ schema, order, record }: Found) => ({
 
 const decodeInstance = Schema.decodeUnknownOption(Schema.toCodecJson(SagaRunner.Instance));
 
+/** What can be seen of an instance, and of the row at home of one without a coordinator. */
+const { failure, startedAt, steps, audit } = SagaRunner.Instance.fields;
+const Seen = Schema.Struct({ failure, startedAt, steps, audit });
+const decodeSeen = Schema.decodeUnknownOption(Schema.toCodecJson(Seen));
+const decodeAtHome = Schema.decodeUnknownOption(
+  Schema.toCodecJson(Schema.Struct({ instance: Seen, refused: Schema.Array(Schema.String) })),
+);
+
+/** `refused`: steps whose undo was refused for good; at home everyone's are known. */
+const seenOf = (state: unknown): (typeof Seen.Type & { readonly refused: ReadonlyArray<string> }) | null => {
+  if (ChoreographyReactions.isStored(state)) {
+    return Option.getOrNull(Option.map(decodeAtHome(state), ({ instance, refused }) => ({ ...instance, refused })));
+  }
+  const instance = Option.getOrNull(decodeSeen(state));
+  if (instance === null) return null;
+  return { ...instance, refused: Object.keys(instance.steps).filter((name) => instance.steps[name]?.status === "undoRefused") };
+};
+
 /** Of a version whose instances this one cannot read, name and status are known all the same. */
 const sagaOf = (record: SagaRecord) => {
-  const instance = Option.getOrNull(decodeInstance(record.state));
+  const instance = seenOf(record.state);
   return {
     name: record.saga,
     version: record.version,
     status: record.status,
     failure: instance?.failure ?? null,
+    refused: instance?.refused ?? [],
     startedAt: instance === null ? null : Output.time(instance.startedAt),
+    audit: (instance?.audit ?? []).map(({ at, ...entry }) => ({ at: Output.time(at), ...entry })),
     steps: instance === null ? null : Checkout.make().steps.map(({ name, kind }) => ({ name, kind, ...(instance.steps[name] ?? NOT_YET) })),
   };
 };
@@ -160,6 +190,7 @@ const textOf = ({ saga, ...order }: Document): string =>
 const sagaText = (saga: NonNullable<Document["saga"]>): string =>
   [
     `saga      ${saga.name} v${saga.version}: ${saga.status}${saga.failure === null ? "" : `, ${saga.failure.reason} at ${saga.failure.step}`}`,
+    ...(saga.refused.length === 0 ? [] : [`refused   ${saga.refused.join(", ")}`]),
     ...(saga.steps === null
       ? ["its steps are of a version that this one cannot read"]
       : [
@@ -167,6 +198,15 @@ const sagaText = (saga: NonNullable<Document["saga"]>): string =>
           Output.table(
             ["STEP", "KIND", "STATUS", "ROUND", "ATTEMPTS"],
             saga.steps.map((step) => [step.name, step.kind, step.status, `${step.round}`, `${step.attempts}`]),
+          ),
+        ]),
+    ...(saga.audit.length === 0
+      ? []
+      : [
+          "",
+          Output.table(
+            ["AT", "BY", "DECISION", "STEP", "REASON"],
+            saga.audit.map(({ at, by, action, step, note }) => [at, by, action, step ?? "all that was refused", note]),
           ),
         ]),
   ].join("\n");

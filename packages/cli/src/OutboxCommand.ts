@@ -5,7 +5,7 @@
  */
 import { type Backlog, BACKLOG_COUNT_MAX, Outbox, type Decided, type Parked, type ParkedAction } from "@org/saga-core";
 import { PgOutbox } from "@org/saga-postgres";
-import { Clock, Config, Effect, Option } from "effect";
+import { Clock, Effect, Option } from "effect";
 import { Argument, Command, Flag } from "effect/cli";
 import * as CliFailure from "./CliFailure.ts";
 import * as Databases from "./Databases.ts";
@@ -50,25 +50,11 @@ const decisions = Command.make("decisions", listing, (flags) => listDecisions(fl
 
 const ids = Argument.String("id").pipe(Argument.withDescription("The message's id, as `parked` shows it"), Argument.atLeast(1));
 
-/** One line of a table. */
-const REASON_MAX = 500;
-const NAME_MAX = 100;
-
-const note = (name: string, description: string, max: number) =>
-  Flag.String(name).pipe(
-    Flag.withDescription(description),
-    Flag.filter(
-      (text) => text.length <= max,
-      () => `must have at most ${max} characters`,
-    ),
-    Flag.optional,
-  );
-
 const decision = {
   ids,
   schemas: Flags.schemas,
-  by: note("by", 'Who decides, for the record. Default: $USER, else "operator"', NAME_MAX),
-  reason: note("reason", "Why, for the record", REASON_MAX),
+  by: Flags.by,
+  reason: Flag.optional(Flags.reason),
   json: Flags.json,
 };
 
@@ -195,8 +181,7 @@ const decidedOf = (schema: string, { action, at, by, message, reason }: Decided)
 const settle = Effect.fn("Outbox.settle")(function* (flags: Decision, action: ParkedAction) {
   const [schema, ...others] = yield* Databases.chosen(flags.schemas);
   if (schema === undefined || others.length > 0) return yield* CliFailure.usage("name the one schema of the messages with --schema");
-  const user = Config.String("USER").pipe(Config.withDefault("operator"), Effect.orDie);
-  const by = Option.isSome(flags.by) ? flags.by.value : yield* user;
+  const by = yield* Flags.decider(flags.by);
   const reason = Option.getOrElse(flags.reason, () => "");
   const decide = Effect.flatMap(Outbox, (outbox) => outbox.settleParked(flags.ids, { action, by, reason })).pipe(
     Effect.provide(PgOutbox.layer),

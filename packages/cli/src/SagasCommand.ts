@@ -1,8 +1,8 @@
 /**
  * `saga sagas versions`: which versions of a saga have run here, and how many instances of each are not over. What has none left
- * may leave the list of older definitions.
+ * may leave the list of older definitions. Where nobody coordinates it is a service's part that has run, and its rows that count.
  */
-import { SagaStore } from "@org/saga-core";
+import { ChoreographyReactions, type LiveCount, SagaStore } from "@org/saga-core";
 import { PgSagaStore } from "@org/saga-postgres";
 import { Effect } from "effect";
 import { Argument, Command } from "effect/cli";
@@ -34,13 +34,9 @@ const show = Effect.fn("Sagas.versions")(function* ({
   readonly schemas: ReadonlyArray<string>;
   readonly json: boolean;
 }) {
-  const rows: Array<{ schema: string; saga: string; version: number; fingerprint: string | null; live: number }> = [];
+  const rows: Array<{ readonly schema: string } & Row> = [];
   for (const schema of yield* Databases.chosen(schemas)) {
-    const { shapes, live } = yield* Databases.within(schema, read(saga));
-    const known = [...new Set([...shapes.keys(), ...live.keys()])].toSorted((a, b) => a - b);
-    for (const version of known) {
-      rows.push({ schema, saga, version, fingerprint: shapes.get(version)?.fingerprint ?? null, live: live.get(version) ?? 0 });
-    }
+    for (const row of yield* Databases.within(schema, read(saga))) rows.push({ schema, ...row });
   }
   const text = Output.table(
     ["SCHEMA", "SAGA", "VERSION", "FINGERPRINT", "LIVE"],
@@ -49,7 +45,26 @@ const show = Effect.fn("Sagas.versions")(function* ({
   yield* Output.data(json, rows, text);
 });
 
+interface Row {
+  /** `<saga>/<service>`: a service's part, where nobody coordinates. */
+  readonly saga: string;
+  readonly version: number;
+  readonly fingerprint: string | null;
+  readonly live: number;
+}
+
 const read = Effect.fnUntraced(function* (saga: string) {
   const sagas = yield* SagaStore;
-  return { shapes: yield* sagas.shapes(saga), live: yield* sagas.countLive(saga) };
+  const shapes = yield* sagas.shapes(saga);
+  const left = yield* sagas.countLiveBy(saga, ChoreographyReactions.MARK);
+  const isOf = (shape: Pick<Row, "saga" | "version">, { version, has }: LiveCount): boolean =>
+    shape.version === version && (shape.saga !== saga) === has;
+  const known = shapes.map((shape): Row => {
+    const live = left.find((each) => isOf(shape, each))?.live ?? 0;
+    return { saga: shape.saga, version: shape.version, fingerprint: shape.fingerprint, live };
+  });
+  const unknown = left
+    .filter((each) => !shapes.some((shape) => isOf(shape, each)))
+    .map(({ version, live }): Row => ({ saga, version, fingerprint: null, live }));
+  return [...known, ...unknown];
 }, Effect.provide(PgSagaStore.layer));

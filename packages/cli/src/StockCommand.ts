@@ -8,8 +8,10 @@
  */
 import {
   type Adjust,
+  HoldSweeper,
   OrderId,
   Sku,
+  type StockAccepted,
   StockAudit,
   StockBooks,
   StockLedger,
@@ -18,7 +20,7 @@ import {
   type StockRejection,
   Warehouse,
 } from "@org/saga-core";
-import { PgConfig, PgStockAudit, PgStockBooks } from "@org/saga-postgres";
+import { PgConfig, PgStockAudit, PgStockBooks, PgStores } from "@org/saga-postgres";
 import { RedisClient, RedisConfig, RedisStockLog } from "@org/saga-redis";
 import { Config, Effect, Layer, Option, Result } from "effect";
 import { Argument, Command, Flag } from "effect/cli";
@@ -27,6 +29,9 @@ import * as Databases from "./Databases.ts";
 import * as Flags from "./Flags.ts";
 import * as OrderClaims from "./OrderClaims.ts";
 import * as Output from "./Output.ts";
+
+/** Orders named in a message. */
+const NAMED_MAX = 10;
 
 /** Holds of one listing: some screens; whoever wants more asks SQL. */
 const LIST_MAX = 1_000;
@@ -138,7 +143,7 @@ const showBooks = Effect.fn("Stock.show")(function* ({ skus, json, ...place }: P
 const showHolds = Effect.fn("Stock.holds")(function* ({ orders, json, ...place }: Place & { readonly orders: ReadonlyArray<OrderId> }) {
   const read = Effect.flatMap(StockAudit, (audit) => audit.holds(orders));
   const found = yield* Databases.within(yield* schemaOf(place), Effect.provide(read, stores));
-  const chosen = orders.length === 0 ? [...found.values()] : orders.flatMap((orderId) => found.get(orderId) ?? []);
+  const chosen = orders.length === 0 ? [...found.holds.values()] : orders.flatMap((orderId) => found.holds.get(orderId) ?? []);
   const rows = chosen.toSorted((left, right) => left.until - right.until).slice(0, LIST_MAX);
   const documents = rows.map(documentOf);
   yield* Output.data(
@@ -153,6 +158,9 @@ const showHolds = Effect.fn("Stock.holds")(function* ({ orders, json, ...place }
     ),
   );
   if (chosen.length > rows.length) yield* Output.message(`${chosen.length - rows.length} more are not shown`);
+  const damaged = found.unreadable.filter(({ orderId }) => orders.length === 0 || orders.some((order) => order === orderId));
+  if (damaged.length > 0)
+    yield* Output.message(`${damaged.map(({ orderId }) => orderId).join(", ")} cannot be read: stock reconcile says what to do`);
 });
 
 const documentOf = ({ orderId, status, reason, until, at, lines }: StockLedger.Hold) => ({
@@ -168,17 +176,22 @@ const count = Effect.fn("Stock.adjust")(function* ({ sku, delta, id, kind, wareh
   const named = Option.isSome(warehouse) ? { warehouse: warehouse.value } : {};
   const command: Adjust = { _tag: "Adjust", id, sku, delta, kind, ...named };
   const schema = yield* schemaOf(place);
-  const { answer, isNew } = yield* Databases.within(schema, Effect.provide(decide(command), stores));
+  const { answer, isNew } = yield* Databases.within(schema, Effect.provide(decide(command), counters));
   if (Result.isFailure(answer)) return yield* CliFailure.failed(`SKU ${sku}: ${reasonOf(answer.failure)}`);
   if (answer.success._tag !== "Adjusted") return yield* Effect.die(new Error("an adjustment was answered with something else"));
-  const { onHand, shortage } = answer.success;
+  const { onHand, shortage, revoked = [] } = answer.success;
   yield* Output.data(
     json,
-    { sku, onHand, shortage },
+    { sku, onHand, shortage, revoked },
     `SKU ${sku}: ${onHand} on hand${shortage === 0 ? "" : `, ${shortage} short of what is promised`}`,
   );
+  if (revoked.length > 0)
+    yield* Output.message(`holds of ${revoked.length} orders were revoked, the newest: ${revoked.slice(0, NAMED_MAX).join(", ")}`);
   if (isNew) yield* Output.message(`SKU ${sku} is new in schema ${schema}: no books of it were there before`);
 });
+
+/** Holds that are revoked are told of by the services' sweepers. */
+const counters = Layer.merge(PgStockBooks.layer, PgStores.layerClient);
 
 const decide = Effect.fnUntraced(function* (command: Adjust) {
   const books = yield* StockBooks;
@@ -189,9 +202,12 @@ const decide = Effect.fnUntraced(function* (command: Adjust) {
     const verdict = yield* books.execute(generation, { holds: [], commands: [command] });
     if (verdict._tag === "Ended") continue;
     const [answer] = verdict.answers;
+    if (answer !== undefined && Result.isSuccess(answer)) yield* HoldSweeper.leave(revokedOf(answer.success));
     return answer === undefined ? yield* Effect.die(new Error("one answer per command")) : { answer, isNew };
   }
 });
+
+const revokedOf = (accepted: StockAccepted): ReadonlyArray<OrderId> => (accepted._tag === "Adjusted" ? (accepted.revoked ?? []) : []);
 
 const reasonOf = (rejection: StockRejection): string =>
   rejection._tag === "InvalidQuantity" ? rejection.detail : rejection._tag === "UnknownSku" ? "it was never there" : rejection._tag;
@@ -217,7 +233,11 @@ const compare = Effect.fn("Stock.reconcile")(function* ({ repair, orders, json, 
       ? "everything fits"
       : Output.table(
           ["OUTCOME", "WHERE", "CAUSE"],
-          findings.map(({ outcome, drift, cause }) => [outcome.toLowerCase(), drift._tag, cause]),
+          findings.map(({ outcome, drift, cause, advice }) => [
+            outcome.toLowerCase(),
+            drift._tag,
+            advice === null ? cause : `${cause}. To do: ${advice}`,
+          ]),
         ),
   );
   const open = findings.filter(({ outcome }) => outcome === "Found" || outcome === "Refused").length;

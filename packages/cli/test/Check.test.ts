@@ -24,10 +24,12 @@ const moduleOf = (text: string): string => {
 };
 
 describe("saga check", () => {
-  test("prints what it visited, of every saga that the module exports", async () => {
+  test("prints what it visited and how long that took, of every saga that the module exports", async () => {
     const { code, stdout, stderr } = await check(relative(process.cwd(), sagas));
     expect([code, stderr]).toEqual([CliFailure.OK, ""]);
-    expect(stdout).toBe(SagaCheck.reportText(SagaCheck.check(Checkout.make())));
+    const [report, took] = stdout.split("\n\n");
+    expect(report).toBe(SagaCheck.reportText(SagaCheck.check(Checkout.make())));
+    expect(took).toMatch(/^It took \d+ ms\.$/);
   });
 
   test("ends with 1 when there are more states than it may visit, and says so", async () => {
@@ -40,7 +42,9 @@ describe("saga check", () => {
     const { code, stdout } = await check(sagas, "--json", "--states", "5", "--rounds", "1");
     const bounds = { states: 5, rounds: 1 };
     expect(code).toBe(CliFailure.FAILED);
-    expect(JSON.parse(stdout)).toEqual([expect.objectContaining({ _tag: "BudgetSpent", saga: "checkout@1", bounds, states: 5 })]);
+    expect(JSON.parse(stdout)).toEqual([
+      expect.objectContaining({ _tag: "BudgetSpent", saga: "checkout@1", bounds, states: 5, millis: expect.any(Number) }),
+    ]);
   });
 
   test.each([

@@ -41,6 +41,7 @@ describe("docs/cli.md", () => {
       "orders show",
       "orders cancel",
       "orders resume",
+      "orders resolve",
       "outbox status",
       "outbox parked",
       "outbox retry",

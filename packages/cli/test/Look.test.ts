@@ -1,6 +1,7 @@
 /** The commands that look at what services have written. */
 import { randomUUID } from "node:crypto";
 import {
+  Checkout,
   type DeadLetter,
   DeadLetters,
   type Message,
@@ -8,6 +9,7 @@ import {
   OrderId,
   OrderStore,
   Outbox,
+  Saga,
   SagaRunner,
   SagaStart,
   SagaStore,
@@ -16,7 +18,7 @@ import {
 import { PgStores } from "@org/saga-postgres";
 import { Effect, Layer, Result } from "effect";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { definition, place, stateOf, TOKEN } from "./Orders.ts";
+import { atHome, definition, place, stateOf, stuckAtHome, TOKEN } from "./Orders.ts";
 import { open, type Shell, SLOW_MS } from "./Shell.ts";
 
 const ID = OrderId.make("o-1");
@@ -172,6 +174,21 @@ describe("saga sagas versions", () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/order +checkout +1 +[0-9a-f]{16} +1/);
     expect((await look("sagas", "versions", "trip", "--schema", "order")).stdout).toBe("SCHEMA  SAGA  VERSION  FINGERPRINT  LIVE");
+  });
+
+  test("counts the rows of a checkout without a coordinator beside the fingerprint of their service's part", async () => {
+    const home = Saga.choreograph(definition, Checkout.distribution).home;
+    const id = OrderId.make("o-home");
+    await inSchema("order", commit(atHome.save([{ key: id, before: atHome.initial, after: stuckAtHome(id, NOW, "capture-payment") }])));
+    const listed = async (): Promise<unknown> => JSON.parse((await look("sagas", "versions", "--schema", "order", "--json")).stdout);
+    const kept = { schema: "order", saga: "checkout", version: 1, fingerprint: expect.stringMatching(/^[0-9a-f]{16}$/), live: 1 };
+    expect(await listed()).toEqual([kept, { ...kept, fingerprint: null }]);
+    await saved(null, "completed", 4);
+    await inSchema("order", SagaStart.checkProjection(home));
+    expect(await listed()).toEqual([
+      { ...kept, live: 0 },
+      { ...kept, saga: "checkout/order" },
+    ]);
   });
 });
 

@@ -1,5 +1,17 @@
 /** Orders as the order service writes them. */
-import { Aggregate, Checkout, CustomerId, Money, type Order, OrderId, Quantity, SagaRunner, Sku } from "@org/saga-core";
+import {
+  Aggregate,
+  Checkout,
+  ChoreographyRunner,
+  CustomerId,
+  Money,
+  type Order,
+  OrderId,
+  Quantity,
+  Saga,
+  SagaRunner,
+  Sku,
+} from "@org/saga-core";
 
 /** Must never be shown. */
 export const TOKEN = "pm_secret_token";
@@ -24,3 +36,37 @@ export const stateOf = (id: OrderId, now: number): SagaRunner.State =>
     Aggregate.request(id, (at: number) => place(id, at)),
     now,
   ).state;
+
+/** An order whose checkout turned around, and rests: the undos of `refused` were refused for good. */
+export const stuckOf = (id: OrderId, now: number, refused: ReadonlyArray<string>): SagaRunner.State => {
+  const begun = stateOf(id, now);
+  if (begun.saga === null) throw new Error("fixture");
+  const steps = refused.map((name) => [name, { status: "undoRefused", round: 1, attempts: 1 }] as const);
+  const failure = { step: "commit-stock", reason: "holdExpired" };
+  const done = { status: "done", round: 1, attempts: 1 } as const;
+  const [first] = definition.steps;
+  if (first === undefined) throw new Error("fixture");
+  return {
+    ...begun,
+    saga: { ...begun.saga, status: "compensationFailed", steps: { [first.name]: done, ...Object.fromEntries(steps) }, failure },
+  };
+};
+
+const home = Saga.choreograph(definition, Checkout.distribution).home;
+
+/** Orders at home, where nobody coordinates. */
+export const atHome = ChoreographyRunner.make(home);
+
+/** An order at home whose checkout was aborted: the undo of `refused`, elsewhere, was refused for good. */
+export const stuckAtHome = (id: OrderId, now: number, refused: string): ChoreographyRunner.State => {
+  const begun = atHome.decide(
+    atHome.initial,
+    Aggregate.request(id, (at: number) => place(id, at)),
+    now,
+  ).state;
+  const { row } = begun;
+  if (row === null || row.instance === null) throw new Error("fixture");
+  const failure = { step: "commit-stock", reason: "holdExpired" };
+  const instance = { ...row.instance, status: "compensationFailed", failure } as const;
+  return { ...begun, row: { ...row, instance, aborted: { failure, pivoted: false }, refused: [refused] } };
+};

@@ -89,13 +89,20 @@ describe("saga stock adjust", () => {
 
   test("counts goods in once, however often it is said", async () => {
     expect((await stock(...received)).stdout).toBe("SKU apple: 15 on hand");
-    expect(JSON.parse((await stock(...received, "--json")).stdout)).toEqual({ sku: "apple", onHand: 15, shortage: 0 });
+    expect(JSON.parse((await stock(...received, "--json")).stdout)).toEqual({ sku: "apple", onHand: 15, shortage: 0, revoked: [] });
   });
 
-  test("says what is short when goods are counted out that were promised", async () => {
-    expect((await stock("adjust", "apple", "--by=-9", "--id", "burglary")).stdout).toBe(
-      "SKU apple: 1 on hand, 1 short of what is promised",
-    );
+  test("says what is short when goods are counted out that were promised, and leaves revoked holds with the services' sweepers", async () => {
+    const burglary = ["adjust", "apple", "--by=-9", "--id", "burglary"];
+    for (const _ of ["once", "again"]) {
+      expect(await stock(...burglary)).toEqual({
+        ...{ code: 0, stdout: "SKU apple: 1 on hand, 1 short of what is promised" },
+        stderr: "holds of 1 orders were revoked, the newest: o-1",
+      });
+    }
+    expect(JSON.parse((await stock(...burglary, "--json")).stdout)).toMatchObject({ revoked: ["o-1"] });
+    const { rows } = await sql("select key from inventory.timers where owner = 'hold-sweeper'");
+    expect(rows).toEqual([{ key: "o-1" }]);
   });
 
   test("says in which schema a SKU is new: it may be the wrong one", async () => {
@@ -134,6 +141,21 @@ describe("saga stock reconcile", () => {
     expect([code, stderr]).toEqual([3, "saga: 1 difference"]);
     expect(stdout).toContain("found    Books  the books of SKU apple in main say 3 held, its held holds sum to 2");
     expect((await stock("reconcile", "--repair")).stdout).toContain("repaired  Books");
+    expect((await stock("reconcile")).code).toBe(0);
+  });
+
+  test("says what to do about a hold whose record was damaged, and shows the others", async () => {
+    await sql(`update inventory.stock_holds set lines = '{}' where order_id = 'o-1'`);
+    expect(await stock("holds")).toMatchObject({
+      stdout: expect.stringMatching(/o-2 +committed/),
+      stderr: "o-1 cannot be read: stock reconcile says what to do",
+    });
+    const { code, stdout, stderr } = await stock("reconcile", "--repair");
+    expect([code, stderr]).toEqual([3, "saga: 2 differences that a person has to look at"]);
+    expect(stdout).toMatch(/refused +Unreadable +the hold of order o-1 is held.*To do: write what order o-1 had into stock_holds/);
+    expect(stdout).toMatch(/refused +Books +the books of SKU apple in main say 2 held.*To do: mend the holds that cannot be read/);
+    await sql(`update inventory.stock_holds set status = 'released', reason = 'asked', lines = '[]' where order_id = 'o-1'`);
+    expect((await stock("reconcile", "--repair")).stdout).toMatch(/^OUTCOME.*\nrepaired +Books/);
     expect((await stock("reconcile")).code).toBe(0);
   });
 

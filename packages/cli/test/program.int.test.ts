@@ -1,14 +1,15 @@
 /** The program, on real servers. */
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { CheckoutMessages } from "@org/saga-core";
-import { PgConfig, PgMigrations, PoolDriver } from "@org/saga-postgres";
+import { CheckoutMessages, OrderId, SagaRunner, UnitOfWork } from "@org/saga-core";
+import { PgClient, PgConfig, PgMigrations, PgStores, PoolDriver } from "@org/saga-postgres";
 import { freePort } from "@tools/servers";
 import { realServer } from "@tools/servers/testing";
 import { Effect, Layer } from "effect";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import * as Brokers from "../src/Brokers.ts";
 import * as Databases from "../src/Databases.ts";
+import { definition, stuckOf } from "./Orders.ts";
 import { saga } from "./Program.ts";
 import { runWith } from "./Shell.ts";
 
@@ -63,6 +64,25 @@ describe.runIf(postgres !== "")("the program on PostgreSQL", () => {
     });
     expect(await saga(["outbox", "status"], env)).toMatchObject({ code: 0, stderr: "" });
     expect(await saga(["dlq", "list", "--json"], env)).toEqual({ code: 0, stdout: "[]\n", stderr: "" });
+  });
+
+  test("takes the word of one of two people who resolve the same undo at once", async () => {
+    const id = OrderId.make("o-stuck");
+    const stores = PgStores.layerClient.pipe(Layer.provide(PgClient.layer({ url, schema: "order", poolSize: 1 })));
+    const put = SagaRunner.make(definition).save([
+      { key: id, before: SagaRunner.initial, after: stuckOf(id, Date.UTC(2026, 0, 2), ["authorize-payment"]) },
+    ]);
+    await Effect.runPromise(Effect.flatMap(UnitOfWork, (unit) => unit.commit(put)).pipe(Effect.provide(stores), Effect.scoped));
+    const resolve = (by: string) =>
+      saga(["orders", "resolve", id, "--schema", "order", "--step", "authorize-payment", "--by", by, "--reason", "by hand"], env);
+    const people = ["ada", "grace"];
+    const ran = await Promise.all(people.map(resolve));
+    const [who, ...others] = people.filter((_, index) => ran[index]?.code === 0);
+    expect(others).toEqual([]);
+    for (const { stderr } of ran.filter(({ code }) => code !== 0)) expect(stderr).toContain("nothing to resolve");
+    const { stdout } = await saga(["orders", "show", id, "--schema", "order", "--json"], env);
+    const { saga: shown }: { saga: { audit: ReadonlyArray<unknown> } } = JSON.parse(stdout);
+    expect(shown.audit).toEqual([expect.objectContaining({ action: "resolve", step: "authorize-payment", by: who, note: "by hand" })]);
   });
 
   test("keeps services with a table prefix apart", async () => {

@@ -73,6 +73,7 @@ export * from "./ports/UnitOfWork.ts";
 // flow: decisions meet ports
 export * as Aggregate from "./flow/Aggregate.ts";
 export * as Batch from "./flow/Batch.ts";
+export * as ChoreographyHome from "./flow/ChoreographyHome.ts";
 export * as ChoreographyRunner from "./flow/ChoreographyRunner.ts";
 export * as ChoreographyService from "./flow/ChoreographyService.ts";
 export * as CommandHandler from "./flow/CommandHandler.ts";

@@ -1,7 +1,7 @@
-/** The tables of the stock ledger (`0002_stock`, `0007_stock_engine`, `0008_stock_shards`) as drizzle knows them. */
-import { type StockJournal, StockLedger, type TakenLine } from "@org/saga-core";
+/** The tables of the stock ledger (`0002_stock`, `0007_stock_engine`, `0008_stock_shards`, `0011_stock_revoked`) as drizzle knows them. */
+import { type OrderId, type StockJournal, StockLedger, type TakenLine } from "@org/saga-core";
 import { sql } from "drizzle-orm";
-import { bigint, integer, jsonb, type PgSchema, primaryKey, text, timestamp } from "drizzle-orm/pg-core";
+import { bigint, integer, json, jsonb, type PgSchema, primaryKey, text, timestamp } from "drizzle-orm/pg-core";
 
 const AT = { withTimezone: true, mode: "date" } as const;
 
@@ -20,7 +20,7 @@ export const stockTables = (table: PgSchema["table"]) => ({
   stockHolds: table("stock_holds", {
     orderId: text("order_id").primaryKey(),
     status: text("status", { enum: StockLedger.HoldStatus.literals }).notNull(),
-    lines: jsonb("lines").$type<ReadonlyArray<TakenLine>>().notNull(),
+    lines: json("lines").$type<ReadonlyArray<TakenLine>>().notNull(),
     until: timestamp("until", AT).notNull(),
     reason: text("reason", { enum: StockLedger.ReturnReason.literals }),
     reservedAt: timestamp("reserved_at", AT).notNull(),
@@ -36,6 +36,7 @@ export const stockTables = (table: PgSchema["table"]) => ({
     adjustedAt: timestamp("adjusted_at", AT).notNull(),
     kind: text("kind", { enum: ["receive", "return"] }),
     warehouse: text("warehouse"),
+    revoked: jsonb("revoked").$type<ReadonlyArray<OrderId>>(),
   }),
   stockBuyers: table("stock_buyers", { sku: text("sku").notNull(), buyer: text("buyer").notNull(), units: units("units") }, (columns) => [
     primaryKey({ columns: [columns.sku, columns.buyer] }),

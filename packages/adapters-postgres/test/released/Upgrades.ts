@@ -66,8 +66,13 @@ export const run = (target: () => Target): void => {
       const applied = await restored();
       const before = await schemaText();
       const added = await use(PgMigrations.up());
+      // json holds what jsonb does not.
+      const note = `insert into ${SCHEMA}.documents (kind, id, revision, state) values ('note', 'nul', 1, '{"text": "a\\u0000b"}') returning id as line`;
+      await target().lines(note, []);
       expect(await use(PgMigrations.down(added.length))).toEqual(added.toReversed());
       expect(await schemaText()).toBe(before);
+      const kept = await target().lines(`select state ->> 'text' as line from ${SCHEMA}.documents where id = $1`, ["nul"]);
+      expect(kept).toEqual([{ line: "a\uFFFDb" }]);
       expect(await use(PgMigrations.up())).toEqual(names.slice(applied.length));
       expect(await use(Effect.provide(observe, services))).toMatchObject(await expected());
     });

@@ -15,6 +15,9 @@ export const MONEY_MAX = 1_000_000_000_000;
 /** Characters of an identifier (order, customer, SKU); fits Debezium's varchar(255) with room for a prefix. */
 export const IDENTIFIER_MAX = 128;
 
+/** Characters of a saga instance's id: it is the key of its messages, Debezium's varchar(255). */
+export const INSTANCE_ID_MAX = 255;
+
 /** Characters of a name shown to people. */
 export const NAME_MAX = 200;
 

@@ -14,7 +14,10 @@ import { StoreError } from "../ports/StoreError.ts";
 /** The item itself made its batch fail, alone: a defect in a decision, or a write that the store refuses for good. */
 export class Poisoned extends Schema.TaggedError<Poisoned>()("Poisoned", {
   mailbox: Schema.String,
+  /** A defect's own text: it may quote the item. */
   detail: Schema.String,
+  /** What the store said, or the name of the defect: safe to log. */
+  said: Schema.optionalKey(Schema.String),
 }) {
   override get message(): string {
     return `${this.mailbox} cannot handle this item: ${this.detail}`;
@@ -104,7 +107,7 @@ const judge = (mailbox: string, cause: Cause.Cause<StoreError>): Failure => {
   for (const reason of cause.reasons) {
     if (Cause.isFailReason(reason)) {
       const { error } = reason;
-      return error.reason === "Refused" ? new Poisoned({ mailbox, detail: error.message }) : error;
+      return error.reason === "Refused" ? new Poisoned({ mailbox, detail: error.message, said: error.message }) : error;
     }
   }
   // By whom? Not by whoever ends this fiber: that runs no handler. It may have committed before.
@@ -112,5 +115,7 @@ const judge = (mailbox: string, cause: Cause.Cause<StoreError>): Failure => {
     return new StoreError({ reason: "Unknown", operation: `${mailbox}.run`, message: "it was interrupted" });
   const defect = Cause.squash(cause);
   if (defect instanceof LeftAlone) return defect;
-  return new Poisoned({ mailbox, detail: defect instanceof Error ? defect.message : "a defect" });
+  return defect instanceof Error
+    ? new Poisoned({ mailbox, detail: defect.message, said: `a defect (${defect.name})` })
+    : new Poisoned({ mailbox, detail: "a defect" });
 };

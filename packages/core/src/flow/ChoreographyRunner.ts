@@ -15,7 +15,7 @@ import * as Coordinator from "../domain/saga/Coordinator.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
 import { OrderStore } from "../ports/OrderStore.ts";
 import type { SagaStore } from "../ports/SagaStore.ts";
-import type { Aggregate, Decision, Input } from "./Aggregate.ts";
+import { type Aggregate, type Decision, type Input, keyOf } from "./Aggregate.ts";
 import * as ChoreographyRows from "./ChoreographyRows.ts";
 import * as ChoreographyService from "./ChoreographyService.ts";
 import * as CoordinatedOrder from "./CoordinatedOrder.ts";
@@ -29,9 +29,12 @@ export type Home = Projection<Checkout.Data, Checkout.LocalCommand>;
 
 const initial: State = { ...ChoreographyRows.NOTHING, order: null };
 
-/** Orders and their rows behind the ports. */
-export const make = (home: Home): Aggregate<State, CoordinatedOrder.Command, CoordinatedOrder.Answer, OrderStore | SagaStore> => {
-  const rows = ChoreographyRows.make(home);
+/** Orders and their rows behind the ports. A checkout ends in the version it began in, if that is `home` or one of `older`; else it is left alone. */
+export const make = (
+  home: Home,
+  older: ReadonlyArray<Home> = [],
+): Aggregate<State, CoordinatedOrder.Command, CoordinatedOrder.Answer, OrderStore | SagaStore> => {
+  const rows = ChoreographyRows.make(home, older);
   return {
     name: home.definition.name,
     initial,
@@ -47,7 +50,7 @@ export const make = (home: Home): Aggregate<State, CoordinatedOrder.Command, Coo
       const orders = yield* OrderStore;
       yield* Effect.all([orders.save(CoordinatedOrder.ordersOf(changes)), rows.save(changes)], { concurrency: "unbounded", discard: true });
     }),
-    decide: (state, input, now) => decide(home, state, input, now),
+    decide: (state, input, now) => decide(rows.projectionFor(state, input), state, input, now),
     ...CoordinatedOrder.answers,
   };
 };
@@ -59,10 +62,7 @@ export const decide = (
   input: Input<CoordinatedOrder.Command>,
   now: Timestamp,
 ): Decision<State, CoordinatedOrder.Answer> => {
-  if (input._tag !== "Request") {
-    if (input._tag === "Message") ChoreographyRows.expectKnown(home, input.envelope);
-    return drive(home, state, input._tag === "Message" ? input.envelope.key : input.timer.key, ChoreographyService.inputOf(input, now));
-  }
+  if (input._tag !== "Request") return drive(home, state, keyOf(input), ChoreographyService.inputOf(input, now));
   const saga: CoordinatedOrder.Saga<State> = {
     mayCancel: ({ row }) => row !== null && Reactions.mayCancel(row),
     drive: (before, next) => drive(home, before, input.key, next),
@@ -76,7 +76,7 @@ const drive = (home: Home, state: State, id: string, input: Reactions.Input<Chec
   const { state: after, events, drafts, timers } = Coordinator.driveBy(react, beside, { saga: state.row, aggregate: state.order }, input);
   const isSame = after.saga === state.row && after.aggregate === state.order;
   return {
-    state: isSame ? state : { ...state, order: after.aggregate, row: after.saga },
+    state: isSame ? state : { ...state, order: after.aggregate, row: after.saga, version: home.definition.version },
     drafts: [...events.flatMap(CoordinatedOrder.announce), ...drafts],
     timers,
     answer: null,

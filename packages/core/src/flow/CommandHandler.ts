@@ -88,6 +88,15 @@ export const runBatch = <S, C, A, R, P = Transaction>(
 };
 
 /**
+ * Runs a batch in a transaction that is there already, beside the caller's own writes. The caller commits; after a `Contention`
+ * all of it is to be run again.
+ */
+export const runWithin =
+  <S, C, A, R>(aggregate: Aggregate<S, C, A, R>) =>
+  (inputs: ReadonlyArray<Input<C>>) =>
+    decideAll<S, C, A, R, never>(aggregate, inputs, () => false, undefined);
+
+/**
  * Runs one input in a commit of its own, for a decision that needs SQL of its own: the state is loaded and locked, `decide`
  * may read and write in the same transaction, and what it decides is saved as in a batch: with inbox, idempotency key,
  * outbox and timers. Slower than `runBatch` by the batch: use it for what cannot be decided from the state alone.

@@ -10,7 +10,9 @@
  *    late one what it would have done, if it is still awaited.
  * 4. A process that dies leaves its instances to their timers: whoever pumps them, here or elsewhere, asks again.
  * 5. While a call is under way here it is not made a second time here, and its undo waits for its end (`DirectSagaCalls`).
- * 6. While a process follows an instance it need not read it: what it wrote last is a guess at what is there. A decision upon
+ * 6. An outcome that cannot be written is told by saga, instance and step. If it is refused for good, the function is called again
+ *    ever more rarely (`DirectSagaRefusals`).
+ * 7. While a process follows an instance it need not read it: what it wrote last is a guess at what is there. A decision upon
  *    a guess always writes, and the write refuses an outdated one; then the instance is read.
  *
  * No aggregate stands beside it. A command that no function here performs goes through the outbox, as in any saga, and its
@@ -18,6 +20,7 @@
  */
 import { Duration, Effect, Exit, Fiber, Option, Result, type Scope } from "effect";
 import type * as Message from "../domain/Message.ts";
+import * as InstanceId from "../domain/saga/InstanceId.ts";
 import type { Definition } from "../domain/saga/Saga.ts";
 import type * as SagaDecider from "../domain/saga/SagaDecider.ts";
 import * as SagaRules from "../domain/saga/SagaRules.ts";
@@ -27,16 +30,19 @@ import { SagaStore } from "../ports/SagaStore.ts";
 import { StoreError } from "../ports/StoreError.ts";
 import type { Timer } from "../ports/Timers.ts";
 import * as Aggregate from "./Aggregate.ts";
+import * as Batch from "./Batch.ts";
 import * as CommandHandler from "./CommandHandler.ts";
 import * as DirectSagaAggregate from "./DirectSagaAggregate.ts";
 import type { Answer, Ask, Command, Followed, Thread } from "./DirectSagaAggregate.ts";
 import * as DirectSagaCalls from "./DirectSagaCalls.ts";
 import type { Outcome, Step } from "./DirectSagaCalls.ts";
 import * as DirectSagaPart from "./DirectSagaPart.ts";
+import * as DirectSagaRefusals from "./DirectSagaRefusals.ts";
 import * as Mailbox from "./Mailbox.ts";
 import * as TimerPump from "./TimerPump.ts";
 
 export { LATE_MAX_MS, type Outcome, type Step } from "./DirectSagaCalls.ts";
+export { PAUSE_MAX_MS as REFUSED_PAUSE_MAX_MS } from "./DirectSagaRefusals.ts";
 
 /**
  * Performs `type`: a step's command or probe, under the step's key, or an undo's, under that key and `/undo`. A failure or a defect
@@ -65,7 +71,8 @@ export interface DirectSaga<D> {
   /**
    * Starts the instance `id` and sees its steps through. Answers with the status that it came to; `running` or `compensating`
    * if a step gave no outcome, or has to come from elsewhere: then it goes on by its timer or message. An instance that was
-   * started before is left alone: its present status.
+   * started before is left alone: its present status. An id that is empty, longer than `INSTANCE_ID_MAX`, or no well-formed Unicode
+   * is refused: `Poisoned`.
    */
   readonly run: (id: string, data: D) => Effect.Effect<SagaDecider.Status, Mailbox.Failure>;
   /** The same, answered as soon as the instance stands: `rest` sees it through. */
@@ -107,15 +114,20 @@ export const make = Effect.fnUntraced(function* <D, R>(
     run: CommandHandler.runBatch(DirectSagaAggregate.make(versions, (type) => performed.has(type), followed)),
   });
 
-  /** In the background: whoever brought what asks for it does not wait for functions. */
+  const refusals = DirectSagaRefusals.make();
+  /** In the background: whoever brought what asks for it does not wait for functions. An outcome that is not written has been told. */
   const behind = <A>(work: Effect.Effect<A, Mailbox.Failure>) =>
     Effect.forkIn(
-      Effect.catchCause(work, (cause) =>
-        Effect.logWarning(`${definition.name}: an outcome could not be written; its timer asks again`, cause),
+      Effect.catchCause(Effect.ignore(work), (cause) =>
+        Effect.logWarning(`${definition.name}: a step did not go on; its timer asks again`, cause),
       ),
       scope,
     );
-  const told = (key: string, ask: Ask, outcome: Outcome) => mailbox.submit(Aggregate.request(key, replyOf(ask.draft, outcome)));
+  const told = (key: string, ask: Ask, outcome: Outcome) =>
+    mailbox.submit(Aggregate.request(key, replyOf(ask.draft, outcome))).pipe(
+      Effect.tap(() => Effect.sync(() => refusals.written(ask))),
+      Effect.tapError((failure) => Effect.logWarning(refusals.unwritten(definition.name, key, ask, failure))),
+    );
 
   /** Sees an instance through from `first` on, as far as this process performs what is asked. */
   const follow = (
@@ -135,7 +147,7 @@ export const make = Effect.fnUntraced(function* <D, R>(
       return Effect.forEach(asks, perform, { concurrency: "unbounded", discard: true });
     };
     const perform = (ask: Ask): Effect.Effect<void, Mailbox.Failure> =>
-      Effect.flatMap(begin(ask), (call) => {
+      Effect.flatMap(refusals.isCalled(ask) ? begin(ask) : Effect.succeed(null), (call) => {
         if (call === null) return Effect.void;
         const late = Effect.flatMap(ended(call), (outcome) => (outcome === null ? Effect.void : follow(key, told(key, ask, outcome))));
         return Effect.flatMap(inTime(call, ask.timeoutMillis), (found) => {
@@ -167,7 +179,11 @@ export const make = Effect.fnUntraced(function* <D, R>(
     return behind(follow(Aggregate.keyOf(input), Effect.succeed(handled)));
   };
 
-  const started = (id: string, data: D) => mailbox.submit(Aggregate.request(id, (now) => ({ _tag: "Start", id, data, now })));
+  const started = (id: string, data: D): Effect.Effect<CommandHandler.Handled<Answer>, Mailbox.Failure> => {
+    const wrong = InstanceId.problem(id);
+    if (wrong !== null) return Effect.fail(new Batch.Poisoned({ mailbox: definition.name, detail: wrong, said: wrong }));
+    return mailbox.submit(Aggregate.request(id, (now) => ({ _tag: "Start", id, data, now })));
+  };
   const movedBy = (id: string, handled: CommandHandler.Handled<Answer>): Moved | null =>
     handled._tag !== "Answered" || handled.answer.instance === null
       ? null

@@ -1,6 +1,6 @@
 /**
  * The instances of a `DirectSaga` as an aggregate: what is decided, what is to be called after the commit, and, of an instance
- * that this process follows, what it wrote last, so that it need not be read (invariant 6 there).
+ * that this process follows, what it wrote last, so that it need not be read (invariant 7 there).
  */
 import { Effect, Schema } from "effect";
 import type * as Message from "../domain/Message.ts";

@@ -5,6 +5,7 @@
  * - A hold is taken, or refused because the ledger has not the units (the log was stale: a new generation begins), or its
  *   generation is over: then this process is all that is left of it, and reserves it again, whoever serves.
  * - What the ledger cannot keep is revoked: counted, and told at the order's commit (`HoldExpired`). It was never sold twice.
+ * - What it refuses to look at (the order's record was damaged) is counted too, logged, and in nobody else's way.
  * - It is memory: with the process, holds that wait here are lost to the ledger. The log has them, until it ends.
  */
 import { Clock, Duration, Effect, Metric, Result, type Scope } from "effect";
@@ -99,10 +100,11 @@ export const make = Effect.fnUntraced(function* ({
     run,
   });
 
-  const write: Journal["write"] = Effect.fnUntraced(function* ({ generation }, holds) {
-    const exits = yield* mailbox.submitAll(holds.map((hold) => ({ hold, generation })));
-    return yield* Effect.forEach(exits, (exit) => Effect.mapError(exit, toStoreError));
-  });
+  /** One outcome each. */
+  const written = ({ generation }: StockServing, holds: ReadonlyArray<Hold>) =>
+    Effect.map(mailbox.submitAll(holds.map((hold) => ({ hold, generation }))), (exits) =>
+      exits.map((exit) => Effect.mapError(exit, toStoreError)),
+    );
 
   const enter = (serving: StockServing, holds: ReadonlyArray<Hold>): Effect.Effect<Waiting> =>
     Effect.map(Clock.currentTimeMillis, (since) => {
@@ -117,22 +119,35 @@ export const make = Effect.fnUntraced(function* ({
       if (waiting.delete(entry)) count -= entry.holds.length;
     });
 
-  const again = Effect.fnUntraced(function* (holds: ReadonlyArray<Hold>) {
+  const asked = Effect.fnUntraced(function* (holds: ReadonlyArray<Hold>) {
     const now = yield* Clock.currentTimeMillis;
     const answers = yield* reserve(holds.map((hold) => StockJournal.reserveOf(hold, Math.max(1, hold.until - now))));
     return answers.filter(Result.isFailure).length;
   });
 
+  /** How many could not be kept. */
+  const again = (holds: ReadonlyArray<Hold>): Effect.Effect<number, StoreError> =>
+    Effect.catchIf(asked(holds), isRefused, (error) =>
+      holds.length === 1
+        ? Effect.as(dropped(holds, error), 1)
+        : Effect.map(
+            Effect.forEach(holds, (hold) => again([hold])),
+            (counts) => counts.reduce((sum, count) => sum + count, 0),
+          ),
+    );
+
   /** Until all is known of them, however long the ledger is away. */
   const insist = Effect.fnUntraced(function* (serving: StockServing, entry: Waiting): Effect.fn.Return<void, StoreError> {
-    const outcomes = yield* write(serving, entry.holds);
+    const outcomes = yield* Effect.forEach(yield* written(serving, entry.holds), (outcome, index) =>
+      Effect.catchIf(outcome, isRefused, (error) => Effect.as(dropped(entry.holds.slice(index, index + 1), error), "Refused" as const)),
+    );
     const over = entry.holds.filter((_, index) => outcomes[index] === "Over");
     const refused = outcomes.filter((outcome) => outcome === "Refused").length;
     yield* Metric.update(revoked, refused + (over.length === 0 ? 0 : yield* again(over)));
   });
 
   return {
-    write,
+    write: (serving, holds) => Effect.flatMap(written(serving, holds), Effect.all),
     send: Effect.fnUntraced(function* (serving, holds) {
       if (holds.length === 0) return;
       const entry = yield* enter(serving, holds);
@@ -169,5 +184,13 @@ const insistently = (effect: Effect.Effect<void, StoreError>): Effect.Effect<voi
     ),
   );
 
+const isRefused = ({ reason }: StoreError): boolean => reason === "Refused";
+
+const dropped = (holds: ReadonlyArray<Hold>, { message }: StoreError): Effect.Effect<void> =>
+  Effect.logError(
+    `the hold of order ${holds.map(({ orderId }) => orderId).join()} is not written to the ledger: ${message}; reconcile the stock`,
+  );
+
+/** Nobody is refused for capacity here: it is the hold itself. */
 const toStoreError = (error: Mailbox.Failure): StoreError =>
-  error._tag === "StoreError" ? error : new StoreError({ reason: "Unavailable", operation: "StockJournal.write", message: error.message });
+  error._tag === "StoreError" ? error : new StoreError({ reason: "Refused", operation: "StockJournal.write", message: error.message });

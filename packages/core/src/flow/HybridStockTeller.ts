@@ -2,7 +2,8 @@
  * Keeps a log in step with the ledger: tells it what the ledger noted for it, until it has heard.
  *
  * What the log answers shows whether it came to the same. If it did not, it is out of step (it promised units that the
- * ledger gave to somebody else, or revoked other holds), and a new generation begins from the ledger. Nothing here fails:
+ * ledger gave to somebody else), and a new generation begins from the ledger. So it does when the ledger revoked holds, whoever
+ * had it do so: the log would revoke others. Nothing here fails:
  * what was decided is in the ledger, and what is not told now is told later, by whoever watches.
  */
 import { Effect, Metric, Result } from "effect";
@@ -33,6 +34,8 @@ export interface Teller {
   /** Tells what was left, and forgets what was heard. */
   readonly catchUp: (serving: StockServing) => Effect.Effect<void, StoreError>;
 }
+
+const REVOKED = "holds were revoked";
 
 /** `Later`: something else has to be told before, or the log's clock is behind. */
 type Heard = "InStep" | "Later" | "OutOfStep";
@@ -77,13 +80,14 @@ export const make = Effect.fnUntraced(function* (shard: Shard): Effect.fn.Return
   return {
     heed: (serving, { isTellable, note }) => {
       if (serving.server === null) return Effect.void;
-      return Effect.ignore(isTellable ? tell(serving, note === null ? [] : [note]) : replace(serving, "holds were revoked"));
+      return Effect.ignore(isTellable ? tell(serving, note === null ? [] : [note]) : replace(serving, REVOKED));
     },
     catchUp: Effect.fnUntraced(function* (serving) {
       if (stale === serving.generation) return yield* shard.renew(serving, "its log is out of step");
       yield* forget;
       const left = (yield* books.untold(serving.generation, NOTE_LEFT_MS, NOTES_MAX)).filter(({ id }) => !heard.has(id));
       yield* Metric.update(retold, left.length);
+      if (left.some(({ commands }) => commands.length === 0)) return yield* replace(serving, REVOKED);
       // Also when there is nothing to tell: whether the server is still the same shows when it is asked.
       yield* left.length > 0 ? tell(serving, left) : shard.ask(serving, Effect.void);
     }),

@@ -9,7 +9,7 @@
 import { Context, Duration, Effect, Layer, Result, Schema } from "effect";
 import { IdempotencyKeys } from "../ports/IdempotencyKeys.ts";
 import { Inbox } from "../ports/Inbox.ts";
-import { Outbox } from "../ports/Outbox.ts";
+import { Outbox, OUTBOX_KEPT_MAX_MS } from "../ports/Outbox.ts";
 import type { StoreError } from "../ports/StoreError.ts";
 import { Transaction, UnitOfWork } from "../ports/UnitOfWork.ts";
 import * as Worker from "./Worker.ts";
@@ -18,7 +18,7 @@ import * as Worker from "./Worker.ts";
 export interface Durations {
   /** A duplicate is recognized. */
   readonly inbox: Duration.Duration;
-  /** Sent messages stay for people to look at. */
+  /** Sent messages stay for people to look at: at most three days (`OUTBOX_KEPT_MAX_MS`). */
   readonly outbox: Duration.Duration;
   /** A request's answer is repeated. */
   readonly idempotencyKeys: Duration.Duration;
@@ -32,7 +32,13 @@ export interface Durations {
 
 export type Options = { readonly [K in keyof Durations]?: Duration.Input | undefined };
 
-export class RetentionError extends Schema.TaggedError<RetentionError>()("RetentionError", { message: Schema.String }) {}
+const SETTINGS = ["inbox", "outbox", "idempotencyKeys", "topic", "deadLetters", "retries"] as const;
+
+export class RetentionError extends Schema.TaggedError<RetentionError>()("RetentionError", {
+  /** Which of the durations is to be changed. */
+  setting: Schema.Literals(SETTINGS),
+  message: Schema.String,
+}) {}
 
 /** Fit each other: 1 hour + 36 hours + 1 day are less than 3 days. */
 const DEFAULTS: Durations = {
@@ -66,7 +72,7 @@ export class Policy implements Durations {
 
   static of(durations: Durations): Result.Result<Policy, RetentionError> {
     const problem = problemOf(durations);
-    return problem === null ? Result.succeed(new Policy(durations)) : Result.fail(new RetentionError({ message: problem }));
+    return problem === null ? Result.succeed(new Policy(durations)) : Result.fail(problem);
   }
 }
 
@@ -131,16 +137,22 @@ function given(input: Duration.Input | undefined, fallback: Duration.Duration): 
   return input === undefined ? fallback : Duration.fromInputUnsafe(input);
 }
 
-function problemOf(durations: Durations): string | null {
-  const names = ["inbox", "outbox", "idempotencyKeys", "topic", "deadLetters", "retries"] as const;
-  const endless = names.find((name) => !Duration.isFinite(durations[name]) || Duration.toMillis(durations[name]) <= 0);
-  if (endless !== undefined) return `the retention of ${endless} has to be a time above 0, and to end`;
-  const { deadLetters, inbox, retries, topic } = durations;
+function problemOf(durations: Durations): RetentionError | null {
+  const problem = (setting: RetentionError["setting"], message: string) => new RetentionError({ setting, message });
+  const endless = SETTINGS.find((name) => !Duration.isFinite(durations[name]) || Duration.toMillis(durations[name]) <= 0);
+  if (endless !== undefined) return problem(endless, `the retention of ${endless} has to be a time above 0, and to end`);
+  const { deadLetters, inbox, outbox, retries, topic } = durations;
+  if (Duration.toMillis(outbox) > OUTBOX_KEPT_MAX_MS) {
+    const most = Duration.format(Duration.millis(OUTBOX_KEPT_MAX_MS));
+    const text = `the outbox keeps sent messages for at most ${most}, not ${Duration.format(outbox)}: what is to be kept longer belongs in a topic or a table`;
+    return problem("outbox", text);
+  }
   const needed = Duration.sum(Duration.sum(retries, deadLetters), topic);
   if (Duration.isGreaterThanOrEqualTo(inbox, needed)) return null;
   const [kept, tried, dead, held, sum] = [inbox, retries, deadLetters, topic, needed].map(Duration.format);
-  return (
+  return problem(
+    "inbox",
     `the inbox forgets a message after ${kept}, while it may come again for ${sum}: ` +
-    `retries ${tried} + dead letters ${dead} + topic ${held}. Raise the inbox's retention to at least ${sum}, or lower one of the others`
+      `retries ${tried} + dead letters ${dead} + topic ${held}. Raise the inbox's retention to at least ${sum}, or lower one of the others`,
   );
 }

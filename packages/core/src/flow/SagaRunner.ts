@@ -6,6 +6,7 @@ import { Effect, Schema } from "effect";
 import * as Checkout from "../domain/order/Checkout.ts";
 import * as Order from "../domain/order/Order.ts";
 import { OrderId } from "../domain/order/OrderId.ts";
+import * as Row from "../domain/saga/choreography/Row.ts";
 import * as Coordinator from "../domain/saga/Coordinator.ts";
 import * as SagaDecider from "../domain/saga/SagaDecider.ts";
 import * as SagaInstance from "../domain/saga/SagaInstance.ts";
@@ -68,6 +69,8 @@ export const make = (
         const record = instances.get(id);
         if (record !== undefined && !known.has(record.version))
           return yield* Effect.die(Batch.leftAlone(record.saga, `the instance "${id}"`, record.version));
+        if (Row.isStored(record?.state))
+          return yield* Effect.die(new Batch.LeftAlone({ mailbox: definition.name, detail: `the instance "${id}" is choreographed` }));
         states.set(id, { order, saga: record === undefined ? null : decodeInstance(record.state), revision: record?.revision ?? 0 });
       }
       return states;

@@ -63,10 +63,11 @@ const answered = Metric.counter("saga_stock_sold_out_answers_total", {
 export const layer: Layer.Layer<StockReservation | SoldOut, never, StockReservation> = Layer.effectContext(
   Effect.gen(function* () {
     const engine = yield* StockReservation;
+    const clock = yield* Clock.Clock;
     const marks = new Marks();
     const execute = asking(engine, marks);
     yield* Effect.addFinalizer(() => count(marks));
-    return Context.make(StockReservation, { ...engine, execute }).pipe(Context.add(SoldOut, { first: answering(execute, marks) }));
+    return Context.make(StockReservation, { ...engine, execute }).pipe(Context.add(SoldOut, { first: answering(clock, execute, marks) }));
   }),
 );
 
@@ -97,11 +98,11 @@ const count = (marks: Marks): Effect.Effect<void> =>
 
 /** A loser costs one look at the clock and one at the marks: a sale has far more of them than the engine has time for. */
 const answering =
-  (execute: Execute, marks: Marks): SoldOut["Service"]["first"] =>
+  (clock: Clock.Clock, execute: Execute, marks: Marks): SoldOut["Service"]["first"] =>
   (requests) =>
-    Effect.withFiber((fiber) => {
+    Effect.suspend(() => {
       if (marks.isEmpty) return execute(requests);
-      const now = fiber.getRef(Clock.Clock).monotonicTimeNanosUnsafe();
+      const now = clock.monotonicTimeNanosUnsafe();
       const [only] = requests;
       if (only === undefined || requests.length > 1) return some(execute, marks, requests, now);
       const refusal = marks.refusal(only, now);

@@ -9,9 +9,10 @@
  *   correction is recorded as an adjustment; a log that is out of step is replaced by a new generation, from the ledger.
  * - Any number may run at once, beside everything else: each repair is idempotent.
  *
- * It never decides what only a person can: goods that are paid for and not there stay a finding.
+ * It never decides what only a person can: goods that are paid for and not there stay a finding, and so do holds whose records
+ * cannot be read, with the books that they may be the reason of. Such a finding says what to do.
  */
-import { Duration, Effect, type Layer, Metric, Result } from "effect";
+import { Duration, Effect, type Layer, Result } from "effect";
 import type { OrderId } from "../domain/order/OrderId.ts";
 import type { Sku, StockLine } from "../domain/stock/Sku.ts";
 import type { StockCommand } from "../domain/stock/StockCommand.ts";
@@ -23,6 +24,7 @@ import { StockLog } from "../ports/StockLog.ts";
 import type { StoreError } from "../ports/StoreError.ts";
 import * as HybridStockShard from "./HybridStockShard.ts";
 import * as HybridStockTeller from "./HybridStockTeller.ts";
+import * as StockReconcileGauges from "./StockReconcileGauges.ts";
 import * as Worker from "./Worker.ts";
 
 /** What an order should have of the stock by now, as its own service knows it. */
@@ -72,6 +74,8 @@ export interface Finding {
   readonly cause: string;
   /** `Found`: it was not to be repaired. `Gone`: when it was looked at again. `Refused`: a person has to look. */
   readonly outcome: "Found" | "Repaired" | "Gone" | "Refused";
+  /** What a person has to do before it can be repaired; null: nothing, or what is up to the order. */
+  readonly advice: string | null;
 }
 
 export interface Options<E> {
@@ -100,7 +104,7 @@ export const run = Effect.fn("StockReconcile.run")(function* <E = never>({
   if (first.length > 0) yield* Effect.sleep(Duration.millis(settleMillis));
   const again = new Set(first.length === 0 ? [] : (yield* look).map(keyOf));
   const drifts: ReadonlyArray<Drift> = [...ofLedger, ...first.filter((drift) => again.has(keyOf(drift)))];
-  yield* measure(drifts);
+  yield* StockReconcileGauges.measure(drifts);
   if (!repair) return drifts.map((drift) => findingOf(drift, "Found"));
   return yield* repairAll(drifts, serving, log);
 });
@@ -111,28 +115,6 @@ export const layerWith = (options: Pick<Options<never>, "log">): Layer.Layer<nev
     "StockReconcile",
     Effect.andThen(run({ ...options, repair: false, claims: null }), Effect.sleep(Duration.millis(MEASURE_EVERY_MS))),
   );
-
-const booksDrift = Metric.gauge("saga_stock_books_drift", {
-  description: "Units by which the ledger's books differ from its holds and adjustments, as it was last compared",
-});
-const logDrift = Metric.gauge("saga_stock_log_drift", {
-  description: "Differences between the ledger and the log that serves, as they were last compared",
-});
-
-const COLUMNS = ["onHand", "held", "committed", "shortage", "buyers"] as const;
-
-const measure = Effect.fnUntraced(function* (drifts: ReadonlyArray<Drift>) {
-  const units = new Map<string, number>(COLUMNS.map((column) => [column, 0]));
-  let ofLog = 0;
-  for (const drift of drifts) {
-    if (drift._tag === "Books" || drift._tag === "Buyer") {
-      const column = drift._tag === "Books" ? drift.column : "buyers";
-      units.set(column, (units.get(column) ?? 0) + Math.abs(drift.booked - drift.recorded));
-    } else if (drift._tag !== "Unclaimed" && drift._tag !== "Unmet") ofLog += 1;
-  }
-  for (const [column, count] of units) yield* Metric.update(Metric.withAttributes(booksDrift, { column }), count);
-  yield* Metric.update(logDrift, ofLog);
-});
 
 export const causeOf = (drift: Drift): string => {
   if (drift._tag === "Unclaimed") {
@@ -145,7 +127,21 @@ export const causeOf = (drift: Drift): string => {
   return `order ${claim.orderId} is ${claim.status} and ${should}, its hold is ${hold ?? "not there"}: ${hold === null ? "the ledger has lost it" : "a decision about it was lost"}`;
 };
 
-const findingOf = (drift: Drift, outcome: Finding["outcome"]): Finding => ({ drift, cause: causeOf(drift), outcome });
+const findingOf = (drift: Drift, outcome: Finding["outcome"]): Finding => ({
+  drift,
+  cause: causeOf(drift),
+  outcome,
+  advice: adviceOf(drift, outcome),
+});
+
+const adviceOf = (drift: Drift, outcome: Finding["outcome"]): string | null => {
+  if (drift._tag === "Unreadable") {
+    return `write what order ${drift.orderId} had into stock_holds (lines: [{"sku", "quantity"}], and "warehouse" if it is not the default one), or, if the order is over, make it released, asked, without lines; then reconcile again`;
+  }
+  return outcome === "Refused" && (drift._tag === "Books" || drift._tag === "Buyer")
+    ? "mend the holds that cannot be read: one of them may be what differs; then reconcile again"
+    : null;
+};
 
 /** The same drift at another look. */
 const keyOf = (drift: Drift): string => JSON.stringify(drift);
@@ -163,11 +159,19 @@ const logDrifts = Effect.fnUntraced(function* (
   // It moves on: a copy of what is needed of it.
   const view = { skus: new Map(live.skus), holds: new Map(live.holds) };
   const known = yield* audit.holds([]);
-  const others = [...view.holds.values()].flatMap((hold) => (StockDrift.isLive(hold) && !known.has(hold.orderId) ? [hold.orderId] : []));
-  const holds = others.length === 0 ? known : yield* audit.holds(others);
+  const others = [...view.holds.values()].flatMap((hold) =>
+    StockDrift.isLive(hold) && !known.holds.has(hold.orderId) ? [hold.orderId] : [],
+  );
+  const { holds, unreadable } = others.length === 0 ? known : yield* audit.holds(others);
+  const damaged = namesOf(unreadable);
+  for (const orderId of view.holds.keys()) if (damaged.has(orderId)) view.holds.delete(orderId);
   const { skus } = yield* audit.take;
   return StockDrift.ofLog({ skus, holds }, view);
 });
+
+/** They are a finding of their own: nothing else is said about them. */
+const namesOf = (unreadable: ReadonlyArray<StockDrift.Unreadable>): ReadonlySet<string> =>
+  new Set(unreadable.map(({ orderId }) => orderId));
 
 /** Orders of one question. */
 const CLAIMS_MAX = 500;
@@ -177,12 +181,13 @@ const orderDrifts = Effect.fnUntraced(function* <E>(
 ): Effect.fn.Return<ReadonlyArray<OrderDrift>, StoreError | E, StockAudit> {
   const audit = yield* StockAudit;
   const known = new Map((yield* claims.owed).map((claim) => [claim.orderId, claim]));
-  const holds = yield* audit.holds([...known.keys()]);
+  const { holds, unreadable } = yield* audit.holds([...known.keys()]);
+  const damaged = namesOf(unreadable);
   const live = [...holds.values()].flatMap((hold) => (StockDrift.isLive(hold) && !known.has(hold.orderId) ? [hold.orderId] : []));
   for (let at = 0; at < live.length; at += CLAIMS_MAX) {
     for (const [orderId, claim] of yield* claims.of(live.slice(at, at + CLAIMS_MAX))) known.set(orderId, claim);
   }
-  return [...known.values()].flatMap((claim) => driftOf(claim, holds.get(claim.orderId)));
+  return [...known.values()].flatMap((claim) => (damaged.has(claim.orderId) ? [] : driftOf(claim, holds.get(claim.orderId))));
 });
 
 const driftOf = (claim: Claim, hold: Hold | undefined): ReadonlyArray<OrderDrift> => {
@@ -208,9 +213,10 @@ const repairAll = Effect.fnUntraced(function* (
   const outcomes = new Map<Drift, Finding["outcome"]>();
   const corrected = new Map<Sku, Finding["outcome"]>();
   let isLogBehind = false;
+  for (const drift of drifts) if (drift._tag === "Unreadable") outcomes.set(drift, "Refused");
   for (const drift of drifts) {
     if (drift._tag !== "Books" && drift._tag !== "Buyer") continue;
-    const outcome = corrected.get(drift.sku) ?? ((yield* audit.correct(drift.sku)) === "Corrected" ? "Repaired" : "Gone");
+    const outcome = corrected.get(drift.sku) ?? CORRECTIONS[yield* audit.correct(drift.sku)];
     corrected.set(drift.sku, outcome);
     outcomes.set(drift, outcome);
     isLogBehind ||= outcome === "Repaired";
@@ -229,6 +235,8 @@ const repairAll = Effect.fnUntraced(function* (
   }
   return drifts.map((drift) => findingOf(drift, outcomes.get(drift) ?? "Found"));
 });
+
+const CORRECTIONS = { Corrected: "Repaired", Fitting: "Gone", Doubtful: "Refused" } as const;
 
 /** The log in front, as engines speak to it. */
 interface Front {

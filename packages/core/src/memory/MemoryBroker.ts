@@ -97,16 +97,17 @@ export class Broker {
     return this.#topics.get(topic) ?? [];
   }
 
-  /** False, if there is no such topic. */
-  append(message: Message.Encoded): boolean {
-    const partition = this.partitionsOf(message.topic)[Shard.of(message.key, this.partitions)];
-    if (partition === undefined) return false;
-    partition.records.push(message);
-    this.published.push(message);
-    if (this.published.length >= PUBLISHED_MAX + TRIM_STEP) this.published.splice(0, TRIM_STEP);
-    this.#trim(partition);
+  /** Consumers see them together. What is of no topic is nowhere. */
+  append(messages: ReadonlyArray<Message.Encoded>): void {
+    for (const message of messages) {
+      const partition = this.partitionsOf(message.topic)[Shard.of(message.key, this.partitions)];
+      if (partition === undefined) continue;
+      partition.records.push(message);
+      this.published.push(message);
+      if (this.published.length >= PUBLISHED_MAX + TRIM_STEP) this.published.splice(0, TRIM_STEP);
+      this.#trim(partition);
+    }
     this.#wake();
-    return true;
   }
 
   join(groupName: string, member: Member): void {

@@ -101,6 +101,7 @@ const publish = Effect.fnUntraced(function* (
 ): Effect.fn.Return<ReadonlyArray<PublishVerdict>, BusError> {
   const verdicts: Array<PublishVerdict> = [];
   const refused = new Set<string>();
+  const accepted: Array<Message.Encoded> = [];
   for (const message of messages) {
     const lane = keyOf(message.topic, message.key);
     if (refused.has(lane)) {
@@ -109,12 +110,15 @@ const publish = Effect.fnUntraced(function* (
     }
     const tooLarge = message.payload.length > MESSAGE_BYTES_MAX;
     if (tooLarge) refused.add(lane);
-    else if (!broker.append(message)) {
+    else if (broker.partitionsOf(message.topic).length > 0) accepted.push(message);
+    else {
+      broker.append(accepted);
       const text = `there is no topic ${message.topic}: create it with ensureTopics`;
       return yield* new BusError({ reason: "Unavailable", operation: "MessageBus.publish", message: text });
     }
     verdicts.push(tooLarge ? "Refused" : "Published");
   }
+  broker.append(accepted);
   return verdicts;
 });
 

@@ -1,5 +1,5 @@
 /** `SagaStore` on a `MemoryDatabase`. */
-import { Effect, Layer } from "effect";
+import { Effect, Layer, Predicate } from "effect";
 import { type SagaRecord, SagaStore } from "../ports/SagaStore.ts";
 import * as FaultPoint from "./FaultPoint.ts";
 import * as MemoryDatabase from "./MemoryDatabase.ts";
@@ -24,6 +24,18 @@ export const layer: Layer.Layer<SagaStore, never, MemoryDatabase.CurrentDatabase
         "SagaStore.countLive",
         Effect.sync(() => countsOf(database, saga, ({ status, version }) => (isOver(status) ? null : version))),
       ),
+    countLiveBy: (saga, member) =>
+      FaultPoint.around(
+        "SagaStore.countLiveBy",
+        Effect.sync(() =>
+          [true, false].flatMap((has) => {
+            const counts = countsOf(database, saga, ({ status, version, state }) =>
+              isOver(status) || Predicate.hasProperty(MemoryState.valueOf(state), member) !== has ? null : version,
+            );
+            return [...counts].map(([version, live]) => ({ version, has, live }));
+          }),
+        ),
+      ),
     keepShapes: (shapes) =>
       FaultPoint.around(
         "SagaStore.keepShapes",
@@ -37,9 +49,10 @@ export const layer: Layer.Layer<SagaStore, never, MemoryDatabase.CurrentDatabase
     shapes: (saga) =>
       FaultPoint.around(
         "SagaStore.shapes",
-        Effect.sync(
-          () =>
-            new Map([...database.sagaShapes.committed.values()].filter((each) => each.saga === saga).map((each) => [each.version, each])),
+        Effect.sync(() =>
+          [...database.sagaShapes.committed.values()]
+            .filter((each) => each.saga === saga || each.saga.startsWith(`${saga}/`))
+            .toSorted((a, b) => (a.saga === b.saga ? a.version - b.version : a.saga < b.saga ? -1 : 1)),
         ),
       ),
   })),

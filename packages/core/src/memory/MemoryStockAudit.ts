@@ -12,6 +12,7 @@ export const layerOf = (stock: Stock): Layer.Layer<StockAudit> => {
     skus: [...stock.skus.values()],
     buyers: [...stock.buyers.values()],
     ...StockDrift.talliesOf(stock.holds.values(), stock.adjustments.values()),
+    unreadable: [],
   });
   const call = <A>(method: string, run: (now: number) => A) =>
     FaultPoint.around(`StockAudit.${method}`, Effect.map(Clock.currentTimeMillis, run));
@@ -20,24 +21,26 @@ export const layerOf = (stock: Stock): Layer.Layer<StockAudit> => {
     holds: (also) =>
       call("holds", () => {
         const asked = new Set(also);
-        return new Map([...stock.holds].filter(([orderId, hold]) => StockDrift.isLive(hold) || asked.has(orderId)));
+        const holds = new Map([...stock.holds].filter(([orderId, hold]) => StockDrift.isLive(hold) || asked.has(orderId)));
+        return { holds, unreadable: [] };
       }),
     correct: (sku) =>
       call("correct", (clock) => {
         const writes = StockDrift.correction(only(take(), sku), sku, stock.at(clock));
-        if (writes === null) return "Fitting";
+        if (typeof writes === "string") return writes;
         stock.apply(writes);
         return "Corrected";
       }),
   });
 };
 
-const only = ({ skus, tallies, buyers, buyerTallies }: StockDrift.Stocktake, sku: Sku): StockDrift.Stocktake => {
+const only = ({ skus, tallies, buyers, buyerTallies, unreadable }: StockDrift.Stocktake, sku: Sku): StockDrift.Stocktake => {
   const isIts = (each: { readonly sku: Sku }): boolean => each.sku === sku;
   return {
     skus: skus.filter(isIts),
     tallies: tallies.filter(isIts),
     buyers: buyers.filter(isIts),
     buyerTallies: buyerTallies.filter(isIts),
+    unreadable,
   };
 };

@@ -36,15 +36,15 @@ export class Books {
     const decided = StockJournal.decide(this.stock.part(StockJournal.touching(work)), work, now);
     this.stock.apply(decided.writes);
     const { keepings, answers, isTellable, tell } = decided;
-    return { _tag: "Decided", keepings, answers, isTellable, note: this.serving.server === null ? null : this.#note(tell, now) };
+    const isSilent = this.serving.server === null || (isTellable && tell.length === 0);
+    return { _tag: "Decided", keepings, answers, isTellable, note: isSilent ? null : this.#note(tell, now) };
   }
 
   untold(generation: number, before: Timestamp, max: number): ReadonlyArray<StockNote> {
     return [...this.notes.values()].filter((note) => note.generation === generation && note.at <= before).slice(0, max);
   }
 
-  #note(commands: ReadonlyArray<StockJournal.Told>, at: Timestamp): StockNote | null {
-    if (commands.length === 0) return null;
+  #note(commands: ReadonlyArray<StockJournal.Told>, at: Timestamp): StockNote {
     this.#noted += 1;
     const note = { id: `${this.#noted}`, commands, generation: this.serving.generation, at };
     this.notes.set(note.id, note);

@@ -13,6 +13,9 @@ import type { Transaction } from "./UnitOfWork.ts";
 /** Shards of an outbox: enough for 64 relays, few enough to look at all of them in one query. */
 export const OUTBOX_SHARDS = 64;
 
+/** How long a sent message can be kept, in milliseconds: three days. A store drops what was sent as a whole, a period at a time. */
+export const OUTBOX_KEPT_MAX_MS = 259_200_000;
+
 /**
  * What became of one message handed to the bus: on it, refused for good (too large), or not sent because an earlier message
  * of its topic and key was refused in the same call.

@@ -1,6 +1,6 @@
 /**
- * Saga instances, one document each. The store does not look inside `state`; it keeps name, version and status beside
- * it for queries.
+ * Saga instances, one document each. The store does not look inside `state`, but for which members it has where that is asked
+ * for; it keeps name, version and status beside it for queries.
  */
 import { Context, type Effect } from "effect";
 import type { StoreError } from "./StoreError.ts";
@@ -17,6 +17,13 @@ export interface SagaRecord {
   readonly revision: number;
   /** JSON value. */
   readonly state: unknown;
+}
+
+/** Instances of a version that are not over. `has`: their state has the member. */
+export interface LiveCount {
+  readonly version: number;
+  readonly has: boolean;
+  readonly live: number;
 }
 
 /** What a version of a saga was when it first ran here. */
@@ -41,9 +48,11 @@ export class SagaStore extends Context.Service<
     readonly count: (saga: string) => Effect.Effect<ReadonlyMap<string, number>, StoreError>;
     /** How many instances of each version are not over: `completed` and `compensated` ones are. */
     readonly countLive: (saga: string) => Effect.Effect<ReadonlyMap<number, number>, StoreError>;
+    /** The same, at one moment, of those whose state is an object with this member and of the others, where there are any. */
+    readonly countLiveBy: (saga: string, member: string) => Effect.Effect<ReadonlyArray<LiveCount>, StoreError>;
     /** Keeps shapes of versions that have none yet; where there is one, it stays as it is. */
     readonly keepShapes: (shapes: ReadonlyArray<SagaShapeRecord>) => Effect.Effect<void, StoreError, Transaction>;
-    /** Committed shapes of a saga, by version. */
-    readonly shapes: (saga: string) => Effect.Effect<ReadonlyMap<number, SagaShapeRecord>, StoreError>;
+    /** Committed shapes of a saga, and of its parts, whose names are `<saga>/<part>`; by name and version. */
+    readonly shapes: (saga: string) => Effect.Effect<ReadonlyArray<SagaShapeRecord>, StoreError>;
   }
 >()("@org/saga-core/ports/SagaStore") {}

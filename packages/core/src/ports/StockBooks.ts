@@ -25,7 +25,7 @@ export interface StockServing {
 /** Ended holds that a new log knows, so that a late repetition hears what it heard before. The ledger knows the others. */
 export const ENDED_INHERITED_MAX = 10_000;
 
-/** What the log of a generation has to hear. */
+/** What the log of a generation has to hear. No commands: holds were revoked, and it has to begin anew. */
 export interface StockNote {
   readonly id: string;
   readonly commands: ReadonlyArray<Told>;
@@ -43,7 +43,8 @@ export class StockBooks extends Context.Service<
     readonly serving: Effect.Effect<StockServing, StoreError>;
     /**
      * Compare and set: ends `generation`, its notes with it, and begins a greater one. The view is what the ledger was at that
-     * moment: all books, what is held or promised, and of what ended the newest (`ENDED_INHERITED_MAX`). Null: another one serves, or was faster.
+     * moment: all books, what is held or promised, and of what ended the newest (`ENDED_INHERITED_MAX`). A hold
+     * whose record is damaged is left out; its units stay held in the books. Null: another one serves, or was faster.
      */
     readonly change: (
       generation: number,

@@ -1,6 +1,7 @@
 /** A saga behind promises: its steps are functions of the process, each durable before the next (`DirectSaga`). */
 import { Effect, Layer } from "effect";
 import type * as Message from "../domain/Message.ts";
+import * as InstanceId from "../domain/saga/InstanceId.ts";
 import type { Definition } from "../domain/saga/Saga.ts";
 import type { AuditEntry, Input, Status } from "../domain/saga/SagaDecider.ts";
 import type * as SagaState from "../domain/saga/SagaState.ts";
@@ -79,7 +80,10 @@ export interface StartsOn<D, B> {
 
 /** `O`: what instances of older versions remember. */
 export interface PlainSaga<D, O = never> {
-  /** Starts the instance `id`. It stands when this answers; its steps run behind it. One that is there already is left alone. */
+  /**
+   * Starts the instance `id`. It stands when this answers; its steps run behind it. One that is there already is left alone. The id
+   * has 1 to 255 characters and is well-formed Unicode without NUL: another one is a `Misuse`.
+   */
   readonly start: (id: string, data: D) => Promise<Status>;
   /** The same, and answers when it came to rest, or a step gave no outcome; then it goes on by its timer. */
   readonly run: (id: string, data: D) => Promise<Status>;
@@ -95,6 +99,9 @@ export interface PlainSaga<D, O = never> {
 
 /** A person's word, for one that is there. */
 type Word = Extract<Input<never>, { readonly _tag: "Cancel" | "Resume" | "Resolve" }>;
+
+/** Runs behind an answered call: what it fails with, an outcome that could not be written, was logged where that was known. */
+const quiet = Effect.ignore;
 
 /** The mailbox makes batches of what is started together, and keeps each instance's order. */
 const TOGETHER = { concurrency: "unbounded" } as const;
@@ -125,16 +132,20 @@ export const make = Effect.fnUntraced(function* <Own, D, B, O extends ReadonlyAr
   const tell = (id: string, word: (now: number) => Word) =>
     session.call(saga.tell(id, word)).then((told) => {
       if (told === null) return null;
-      session.behind(told.rest);
+      session.behind(quiet(told.rest));
       return told.status;
     });
+  const begun = <A, E, R>(id: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SagaError, R> => {
+    const wrong = InstanceId.problem(id);
+    return wrong === null ? effect : Effect.fail(new SagaError("Misuse", `saga ${name}: ${wrong}`));
+  };
   const plain: PlainSaga<D, O[number]> = {
     start: (id, data) =>
-      session.call(saga.start(id, data)).then(({ status, rest }) => {
-        session.behind(rest);
+      session.call(begun(id, saga.start(id, data))).then(({ status, rest }) => {
+        session.behind(quiet(rest));
         return status;
       }),
-    run: (id, data) => session.call(saga.run(id, data)),
+    run: (id, data) => session.call(begun(id, saga.run(id, data))),
     cancel: (id, by) => tell(id, (now) => ({ _tag: "Cancel", by, now })),
     resume: (id, said) => tell(id, (now) => ({ _tag: "Resume", ...said, now })),
     resolve: (id, of, said) => tell(id, (now) => ({ _tag: "Resolve", step: of, ...said, now })),
@@ -152,7 +163,9 @@ const startLayer = <Own, D, B>(
 ) => {
   const start = (envelope: Message.Envelope) =>
     Effect.suspend(() =>
-      message.is(envelope) ? Effect.map(saga.start(envelope.key, data(envelope.body)), ({ rest }) => session.behind(rest)) : Effect.void,
+      message.is(envelope)
+        ? Effect.map(saga.start(envelope.key, data(envelope.body)), ({ rest }) => session.behind(quiet(rest)))
+        : Effect.void,
     );
   const handle = (envelopes: ReadonlyArray<Message.Envelope>) => Effect.forEach(envelopes, (each) => Effect.exit(start(each)), TOGETHER);
   return MessageConsumer.layer({ group: `${name}.start`, catalogue, types: [message], handle });

@@ -21,5 +21,6 @@ export * as InboxQueueContract from "./contracts/InboxQueueContract.ts";
 export * as LockContract from "./contracts/LockContract.ts";
 export * as MessageBusContract from "./contracts/MessageBusContract.ts";
 export * as OrderStoreContract from "./contracts/OrderStoreContract.ts";
+export * as ParticipantContract from "./contracts/ParticipantContract.ts";
 export * as SagaStoreContract from "./contracts/SagaStoreContract.ts";
 export * as TimersContract from "./contracts/TimersContract.ts";

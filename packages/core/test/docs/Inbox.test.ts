@@ -28,7 +28,7 @@ describe("the guide of the inbox", () => {
         Effect.gen(function* () {
           const broker = yield* MemoryBus.make();
           broker.ensure("billing.events");
-          for (const invoice of ["a", "b", "c"]) broker.append(sent(invoice));
+          broker.append(["a", "b", "c"].map(sent));
           const ports = Layer.merge(MemoryBus.layerOf(broker), MemoryStores.layerOf(yield* MemoryDatabase.make));
           yield* Effect.raceFirst(Layer.launch(Layer.provide(consumer, ports)), Effect.sleep(5_000));
         }),

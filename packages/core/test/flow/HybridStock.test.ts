@@ -1,4 +1,4 @@
-import { Deferred, Effect, Exit, Fiber, Logger, Metric, Result, Scope } from "effect";
+import { Clock, Deferred, Effect, Exit, Fiber, Logger, Metric, Result, Scope } from "effect";
 import { TestClock } from "effect/testing";
 import { describe, expect, test } from "vitest";
 import { type StockCommand, type StockLedger, StockReservation } from "../../src/index.ts";
@@ -118,6 +118,24 @@ describe("HybridStock, when its log", () => {
       expect(yield* ask(World.about("Commit", "b"))).toBe("HoldExpired");
       expect(yield* ask(World.about("Commit", "a"))).toBe("Committed");
       expect(yield* ask(World.reserve("c"))).toBe("OutOfStock");
+    }).pipe(World.run));
+
+  test("was not asked when somebody else counted goods out, begins anew with the holds that the ledger kept", () =>
+    Effect.gen(function* () {
+      const { world, server, books, ask } = yield* shop;
+      expect([yield* ask(World.reserve("a")), yield* ask(World.reserve("b"))]).toEqual(["Reserved", "Reserved"]);
+      yield* aWhile;
+      // Granted by a process that died before it journaled: the log would revoke this one instead.
+      server.log?.stock.execute([World.reserve("ghost")], yield* Clock.currentTimeMillis);
+      const before = books.serving.generation;
+      const counted = books.execute(before, { holds: [], commands: [World.receive(-2, "count")] }, 0);
+      expect(counted).toMatchObject({ answers: [{ success: { _tag: "Adjusted", onHand: 1, revoked: ["b"] } }] });
+      yield* aWhile;
+      expect(books.serving.generation).toBeGreaterThan(before);
+      expect(books.notes.size).toBe(0);
+      expect([yield* ask(World.about("Commit", "a")), yield* ask(World.about("Commit", "b"))]).toEqual(["Committed", "HoldExpired"]);
+      expect(yield* ask(World.reserve("c"))).toBe("OutOfStock");
+      expect(ledger(world)).toEqual([1, 0, 1]);
     }).pipe(World.run));
 
   for (const state of ["away", "silent", "full"] as const) {

@@ -65,6 +65,8 @@ describe("retention", () => {
         );
         expect(problem({ topic: "2 days" })).toContain("topic 2d");
         expect(problem({ outbox: 0 })).toBe("the retention of outbox has to be a time above 0, and to end");
+        expect(problem({ outbox: "3 days" })).toBe("none");
+        expect(problem({ outbox: "4 days" })).toMatch(/^the outbox keeps sent messages for at most 3d, not 4d/);
         expect(problem({ inbox: "Infinity" })).toContain("inbox has to be a time above 0, and to end");
       }),
     );

@@ -2,6 +2,7 @@ import { Effect, Fiber, Layer, Metric } from "effect";
 import { TestClock } from "effect/testing";
 import { describe, expect, test } from "vitest";
 import {
+  CustomerId,
   MemoryStock,
   MemoryStockAudit,
   MemoryStockBooks,
@@ -79,6 +80,32 @@ describe("StockDrift", () => {
       expect(yield* correct(stock)).toBe("Fitting");
     }).pipe(World.run),
   );
+
+  const damaged = (status: StockLedger.HoldStatus) => [{ orderId: "damaged", status }];
+  test.each([
+    ["held", { held: 3 }],
+    ["committed", { committed: 3 }],
+    ["shipped", { onHand: 7 }],
+  ] as const)("leaves books alone that may fit a %s hold which cannot be read", (status, books) =>
+    Effect.gen(function* () {
+      const stock = sold();
+      change(stock, books);
+      const found = { ...(yield* take(stock)), unreadable: damaged(status) };
+      expect(StockDrift.ofLedger(found)[0]).toEqual({ _tag: "Unreadable", orderId: "damaged", status });
+      expect(StockDrift.correction(found, World.apple, 9)).toBe("Doubtful");
+      expect(StockDrift.correction({ ...found, unreadable: damaged("lapsed") }, World.apple, 9)).toMatchObject({ holds: [] });
+    }).pipe(World.run),
+  );
+
+  test("corrects what a hold that cannot be read does not explain", () =>
+    Effect.gen(function* () {
+      const stock = sold();
+      const buyers = [{ sku: World.apple, buyer: CustomerId.make("ada"), units: 1 }];
+      const found = { ...(yield* take(stock)), unreadable: damaged("held") };
+      expect(StockDrift.correction({ ...found, buyers }, World.apple, 9)).toBe("Doubtful");
+      expect(StockDrift.correction({ ...found, buyerTallies: buyers }, World.apple, 9)).toMatchObject({ buyers });
+      expect(StockDrift.correction(found, World.apple, 9)).toBe("Fitting");
+    }).pipe(World.run));
 });
 
 describe("StockReconcile", () => {

@@ -78,7 +78,7 @@ const brokerWith = (messages: ReadonlyArray<Message.Encoded>) =>
   Effect.gen(function* () {
     const broker = yield* MemoryBus.make();
     for (const topic of M.catalogue.topics) broker.ensure(topic);
-    for (const message of messages) broker.append(message);
+    broker.append(messages);
     return broker;
   });
 
@@ -286,11 +286,11 @@ describe("pullers", () => {
         const first = yield* Effect.forkChild(puller("first"));
         yield* Effect.sleep(100);
         yield* Effect.forkChild(puller("second"));
-        for (const n of [...Array(10).keys()]) broker.append(command(n, `a-${n}`));
+        broker.append([...Array(10).keys()].map((n) => command(n, `a-${n}`)));
         yield* Effect.sleep(2_000);
         expect(broker.lag("inventory")).toBe(0);
         yield* Fiber.interrupt(first);
-        for (const n of [...Array(10).keys()]) broker.append(command(n, `b-${n}`));
+        broker.append([...Array(10).keys()].map((n) => command(n, `b-${n}`)));
         yield* Effect.sleep(InboxPuller.LEASE_MS);
         expect(broker.lag("inventory")).toBe(0);
         expect((yield* backlog).unprocessed).toBe(20);
@@ -323,7 +323,7 @@ describe("pullers", () => {
         expect(broker.lag("inventory")).toBe(0);
         yield* Effect.sleep(InboxPuller.LEASE_MS);
         // The group has no member left: what comes is nobody's.
-        broker.append(command(1, "after"));
+        broker.append([command(1, "after")]);
         yield* Effect.sleep(5_000);
         expect(broker.lag("inventory")).toBe(1);
         expect(begins).toBeGreaterThan(1);

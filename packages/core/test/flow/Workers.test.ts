@@ -5,8 +5,6 @@ import {
   Batch,
   CheckoutMessages as M,
   CommandHandler,
-  FaultPoint,
-  HoldSweeper,
   Inbox,
   Mailbox,
   Message,
@@ -16,11 +14,8 @@ import {
   Outbox,
   OUTBOX_SHARDS,
   OutboxRelay,
-  Quantity,
   Responder,
   Shard,
-  Sku,
-  StockReservation,
   StoreError,
   TimerPump,
   Timers,
@@ -296,73 +291,6 @@ describe("a responder", () => {
         expect(replies).toMatchObject([
           { type: "inventory.committed.v1", stepKey: "order-1:commit-stock:1", saga: "checkout@1", causationId: "m-1", correlationId: "c" },
         ]);
-      }),
-    );
-  });
-});
-
-describe("the hold sweeper", () => {
-  it("returns the stock of expired holds once, and tells about it", () => {
-    simulate(({ database }) =>
-      Effect.gen(function* () {
-        const stock = yield* StockReservation;
-        const sku = Sku.make("mug");
-        const reserve = (n: number, ttlMillis: number) =>
-          ({ _tag: "Reserve", orderId: order(n), lines: [{ sku, quantity: Quantity.make(2) }], ttlMillis }) as const;
-        yield* stock.execute([{ _tag: "Adjust", id: "a", sku, delta: 10 }, reserve(1, 1_000), reserve(2, 60_000)]);
-        yield* Effect.raceFirst(Layer.launch(HoldSweeper.layer), Effect.sleep(5_000));
-        expect((yield* stock.balances([sku])).get(sku)).toMatchObject({ available: 8, held: 2 });
-        const told = [...database.outboxPending.committed.values()].map(({ message }) => [message.key, message.type, message.payload]);
-        expect(told).toEqual([["order-1", "inventory.released.v1", '{"orderId":"order-1","reason":"expired"}']]);
-        expect(yield* HoldSweeper.sweepOnce).toEqual([]);
-      }),
-    );
-  });
-
-  const ports = ["StockReservation.expired", "Timers.claimDue", "StockReservation.execute"];
-  const places = ports.flatMap((port) => [`${port}.before`, `${port}.after`]);
-  for (const place of [...places, "UnitOfWork.commit.begin", "UnitOfWork.commit.afterCommit"]) {
-    it(`tells of every hold once, though two sweep at once and one dies at ${place}`, () => {
-      for (const turn of [1, 2]) {
-        simulate(({ database }) =>
-          Effect.gen(function* () {
-            const stock = yield* StockReservation;
-            const sku = Sku.make("mug");
-            const lines = [{ sku, quantity: Quantity.make(1) }];
-            const orders = [1, 2, 3].map(order);
-            yield* stock.execute([
-              { _tag: "Adjust", id: "a", sku, delta: 10 },
-              ...orders.map((orderId) => ({ _tag: "Reserve", orderId, lines, ttlMillis: 1_000 }) as const),
-            ]);
-            yield* Effect.sleep(1_000);
-            let met = 0;
-            const crash = (name: string) => Effect.suspend(() => (name === place && (met += 1) === turn ? Effect.interrupt : Effect.void));
-            const dying = Effect.provideService(HoldSweeper.sweepOnce, FaultPoint.Handler, crash);
-            yield* Effect.all([Effect.exit(dying), HoldSweeper.sweepOnce], { concurrency: "unbounded" });
-            expect(met).toBeGreaterThan(0);
-            yield* Effect.raceFirst(Layer.launch(HoldSweeper.layer), Effect.sleep(HoldSweeper.LEASE_MS * 2));
-            expect((yield* stock.balances([sku])).get(sku)).toMatchObject({ available: 10, held: 0 });
-            const told = [...database.outboxPending.committed.values()].map(({ message }) => message.key);
-            expect(told.toSorted()).toEqual(orders);
-          }),
-        );
-      }
-    });
-  }
-
-  it("says nothing of a hold that was committed after all", () => {
-    simulate(({ database }) =>
-      Effect.gen(function* () {
-        const stock = yield* StockReservation;
-        const sku = Sku.make("mug");
-        const reserve = { _tag: "Reserve", orderId: order(1), lines: [{ sku, quantity: Quantity.make(2) }], ttlMillis: 1_000 } as const;
-        yield* stock.execute([{ _tag: "Adjust", id: "a", sku, delta: 10 }, reserve]);
-        yield* Effect.sleep(1_000);
-        const late = stock.execute([{ _tag: "Commit", orderId: order(1) }]);
-        const meanwhile = (name: string) => (name === "StockReservation.expired.after" ? Effect.asVoid(Effect.orDie(late)) : Effect.void);
-        expect(yield* Effect.provideService(HoldSweeper.sweepOnce, FaultPoint.Handler, meanwhile)).toEqual([]);
-        expect((yield* stock.balances([sku])).get(sku)).toMatchObject({ available: 8, committed: 2 });
-        expect([...database.outboxPending.committed.values()]).toEqual([]);
       }),
     );
   });

@@ -150,7 +150,7 @@ describe("MemoryBus", () => {
     const claim = partition === undefined ? undefined : broker.claim("slow", partition, member);
     if (partition === undefined || claim === undefined) throw new Error("the member should own the partition");
     const many = MemoryBroker.RETAINED_MAX * 2;
-    for (let count = 0; count < many; count++) broker.append(sample);
+    for (let count = 0; count < many; count++) broker.append([sample]);
     expect(partition.records.length).toBe(many);
     broker.commit("slow", partition, claim, many - 5);
     expect(partition.records.length).toBe(MemoryBroker.RETAINED_MAX);
@@ -164,7 +164,7 @@ describe("MemoryBus", () => {
     const broker = new MemoryBroker.Broker(1);
     broker.ensure(TOPIC);
     const sample = await Effect.runPromise(message("key", 1));
-    for (let count = 0; count < MemoryBroker.PUBLISHED_MAX + 1_000; count++) broker.append(sample);
+    for (let count = 0; count < MemoryBroker.PUBLISHED_MAX + 1_000; count++) broker.append([sample]);
     expect(broker.published.length).toBe(MemoryBroker.PUBLISHED_MAX);
   });
 });

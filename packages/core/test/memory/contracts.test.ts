@@ -13,6 +13,7 @@ import * as InboxQueueContract from "../../src/testing/contracts/InboxQueueContr
 import * as LockContract from "../../src/testing/contracts/LockContract.ts";
 import * as OrderStoreContract from "../../src/testing/contracts/OrderStoreContract.ts";
 import * as OutboxContract from "../../src/testing/contracts/OutboxContract.ts";
+import * as ParticipantContract from "../../src/testing/contracts/ParticipantContract.ts";
 import * as SagaStoreContract from "../../src/testing/contracts/SagaStoreContract.ts";
 import * as TimersContract from "../../src/testing/contracts/TimersContract.ts";
 import * as UnitOfWorkContract from "../../src/testing/contracts/UnitOfWorkContract.ts";
@@ -51,3 +52,4 @@ suite("MemoryTimers", TimersContract.cases);
 suite("MemoryDeadLetters", DeadLettersContract.cases);
 suite("MemoryIdempotencyKeys", IdempotencyKeysContract.cases);
 suite("MemoryLock", LockContract.cases);
+suite("Participant", ParticipantContract.cases);

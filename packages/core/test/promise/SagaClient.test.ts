@@ -32,6 +32,9 @@ const counter = {
   announce: (_: ReadonlyArray<number>, { value }: Counter) => [Counted.draft({ id: String(value) })],
 };
 
+/** As a program without types has it. */
+const noText: string = JSON.parse("7");
+
 const open: Array<SagaClient.SagaClient<null>> = [];
 
 const connect = async () => {
@@ -187,6 +190,34 @@ describe("a saga behind promises", () => {
     for (const id of ["t", "u", "t"]) await client.transaction(async (tx) => tx.send(Counted, { id }));
     await vi.waitFor(async () => expect((await trips.find("u"))?.steps).toMatchObject({ hold: "done" }), WAIT);
     expect(calls.toSorted()).toEqual(["t:hold:1", "u:hold:1"]);
+  });
+
+  it.each([
+    ["empty", ""],
+    ["longer than a message's key", "x".repeat(256)],
+    ["half a surrogate pair", "t\ud800"],
+    ["with a NUL", "t\u0000"],
+    ["no text at all", noText],
+  ])("is not begun under an id that could not be found again: %s", async (_, id) => {
+    const calls: Array<string> = [];
+    const { trips } = await started(calls);
+    const why = "saga trip: the id of an instance is a text of 1 to 255 characters, well-formed Unicode without NUL";
+    await expect(trips.run(id, { id: "t" })).rejects.toMatchObject({ code: "Misuse", message: why });
+    await expect(trips.start(id, { id: "t" })).rejects.toMatchObject({ code: "Misuse", message: why });
+    expect(calls).toEqual([]);
+    expect(await trips.run("😀".repeat(127), { id: "t" })).toBe("running");
+  });
+
+  it("is not begun by a message whose key can be no id: it is put aside, and those behind it go on", async () => {
+    const calls: Array<string> = [];
+    const client = await connect();
+    const startsOn = { message: Counted, data: ({ id }: Ref) => ({ id }) };
+    const trips = await client.saga({ definition: Trip, steps: stepsOf(calls), startsOn });
+    const long = "x".repeat(256);
+    for (const id of [long, "t"]) await client.transaction(async (tx) => tx.send(Counted, { id }));
+    await vi.waitFor(async () => expect((await trips.find("t"))?.steps).toMatchObject({ hold: "done" }), WAIT);
+    expect(calls).toEqual(["t:hold:1"]);
+    expect(await trips.find(long)).toBeNull();
   });
 
   it("has steps elsewhere: their commands go by the outbox, their replies come by the bus", async () => {

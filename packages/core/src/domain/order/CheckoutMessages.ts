@@ -6,6 +6,7 @@
 import { Schema } from "effect";
 import * as Message from "../Message.ts";
 import { Money } from "../Money.ts";
+import { ReturnReason } from "../stock/ReturnReason.ts";
 import { Sku, StockLine } from "../stock/Sku.ts";
 import { Timestamp } from "../Timestamp.ts";
 import { OrderLine } from "./Order.ts";
@@ -48,9 +49,10 @@ export const StockRejected = Message.event(
 );
 export const StockCommitted = Message.event("inventory.committed.v1", OrderRef, inventoryEvents);
 export const StockHoldExpired = Message.event("inventory.hold-expired.v1", OrderRef, inventoryEvents);
+/** The goods are free again: the order gave them back, its time was over, or less was counted than was promised. */
 export const StockReleased = Message.event(
   "inventory.released.v1",
-  Schema.Struct({ orderId: OrderId, reason: Schema.Literals(["asked", "expired"]) }),
+  Schema.Struct({ orderId: OrderId, reason: ReturnReason }),
   inventoryEvents,
 );
 /** A release that cannot be: the goods have left. */

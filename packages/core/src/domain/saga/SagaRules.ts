@@ -22,7 +22,7 @@ export const ofSaga = <D, C>(saga: Draft<D, C, Phase>): string | null => {
   const { name, version, startAfterMillis, deadlineMillis, undoRetryMillis } = saga;
   const { first, max } = undoRetryMillis;
   if (!isName(name)) return `its name is part of keys and cannot be "${name}": ${NAMES}`;
-  if (!isCount(version)) return `its version cannot be ${version}: count from 1`;
+  if (!isCount(version) || version > VERSION_MAX) return `its version cannot be ${version}: count from 1`;
   if (startAfterMillis !== 0 && !isSpan(startAfterMillis)) return `it needs a startAfter of 0 or more ${WHOLE}, not ${startAfterMillis}`;
   if (deadlineMillis !== null && !isSpan(deadlineMillis)) return `it needs a deadline above 0 ${WHOLE}, not ${deadlineMillis}; or none`;
   if (!isSpan(first) || !isSpan(max) || max < first)
@@ -83,10 +83,14 @@ const ofOtherwise = (name: string, mayFail: boolean, otherwise: unknown): string
 
 const isMessage = (value: unknown): boolean => Predicate.hasProperty(value, "type") && typeof value.type === "string";
 
-/** Keys are `<instance>:<step>:<round>`, a version `<saga>@<version>`. */
-const isName = (name: unknown): boolean => typeof name === "string" && name.trim() !== "" && !/[:@/]/.test(name);
+/** Keys are `<instance>:<step>:<round>`, a version `<saga>@<version>`. Steps are members of an instance, and every object has some. */
+const isName = (name: unknown): boolean =>
+  typeof name === "string" && name.trim() !== "" && !/[:@/]/.test(name) && !(name in Object.prototype);
 
-const NAMES = 'give it a name without ":", "@" and "/"';
+const NAMES = 'give it a name without ":", "@" and "/", and none that every JavaScript object has, such as "constructor"';
+
+/** Stores keep it as a whole number of four bytes. */
+const VERSION_MAX = 2_147_483_647;
 
 const WHOLE = "milliseconds, in whole ones";
 
@@ -130,6 +134,9 @@ const ofMessages = <D>({ name, sends, done, failures, undo, probe }: RemoteStep<
   if (command !== undefined) return `"${name}" is answered by the command "${command.type}": declare it with Message.event`;
   if (undo !== null && undo.done.type === refused?.type)
     return `"${name}" cannot tell whether it is undone or its undo refused, both are "${refused.type}": give each a type of its own`;
+  const outcome = [done, ...failures].find(({ type }) => undone.some((each) => each.type === type));
+  if (outcome !== undefined)
+    return `"${name}" cannot tell an answer to its undo from a late one to itself, both are "${outcome.type}": give undo.done and undo.refused types of their own`;
   if (probe !== null && [done, ...failures].some(({ type }) => type === probe.unseen.type))
     return `"${name}" cannot tell an outcome from none, both are "${probe.unseen.type}": give probe.unseen a type of its own`;
   return null;

@@ -41,6 +41,7 @@ export const adjust = (state: StockView, command: Adjust, now: Timestamp): Verdi
     ...{ id, sku, delta, onHand, shortage, at: now },
     ...(kind === "correct" ? {} : { kind }),
     ...(warehouse === undefined ? {} : { warehouse }),
+    ...(revoked.length === 0 ? {} : { revoked: revoked.map(({ orderId }) => orderId) }),
   };
   return done(adjusted(adjustment), [
     { _tag: "Adjusted", adjustment },
@@ -48,8 +49,11 @@ export const adjust = (state: StockView, command: Adjust, now: Timestamp): Verdi
   ]);
 };
 
-const adjusted = ({ sku, warehouse, onHand, shortage }: Adjustment): StockAccepted =>
-  warehouse === undefined ? { _tag: "Adjusted", sku, onHand, shortage } : { _tag: "Adjusted", sku, warehouse, onHand, shortage };
+const adjusted = ({ sku, warehouse, onHand, shortage, revoked }: Adjustment): StockAccepted => ({
+  ...{ _tag: "Adjusted", sku, onHand, shortage },
+  ...(warehouse === undefined ? {} : { warehouse }),
+  ...(revoked === undefined ? {} : { revoked }),
+});
 
 /** Newest uncommitted holds of these goods, as many as it takes to give `units` back, or all there are. */
 const revocations = (state: StockView, sku: Sku, warehouse: Warehouse | undefined, units: number): ReadonlyArray<Hold> => {

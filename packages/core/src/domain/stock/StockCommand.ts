@@ -4,6 +4,7 @@
  */
 import type { CustomerId, OrderId } from "../order/OrderId.ts";
 import type { Timestamp } from "../Timestamp.ts";
+import type { ReturnReason } from "./ReturnReason.ts";
 import type { Sku, StockLine } from "./Sku.ts";
 import type { TakenLine, Warehouse } from "./Warehouse.ts";
 
@@ -14,7 +15,8 @@ import type { TakenLine, Warehouse } from "./Warehouse.ts";
  * - `Release`: gives a hold or an unshipped commitment back. Of an order never seen it leaves a tombstone: a later
  *   `Reserve` is refused with `AlreadyReleased`.
  * - `Ship`: the goods left the house: takes from on hand and committed.
- * - `Adjust`: goods counted in (positive) or out (negative).
+ * - `Adjust`: goods counted in (positive) or out (negative). Below what is promised, the newest holds are revoked; the answer
+ *   names their orders, also when it is given again.
  * - `Renew`: a live hold until `now + ttlMillis`.
  * - `Expire`: releases the order's hold if its time is over at `now`, else says `HoldAlive`.
  */
@@ -31,6 +33,7 @@ export interface Reserve {
   readonly _tag: "Reserve";
   readonly orderId: OrderId;
   readonly lines: ReadonlyArray<StockLine>;
+  /** How long it is held. No part of the request's content: asked again with another one, the hold ends as it did (`Renew` moves it). */
   readonly ttlMillis: number;
   /** `all` (the default) or nothing; `partial`: of each line what there is, `OutOfStock` only if there is nothing at all. */
   readonly policy?: ReservePolicy;
@@ -79,10 +82,20 @@ export type AdjustKind = "receive" | "correct" | "return";
 export type StockAccepted =
   | Reserved
   | { readonly _tag: "Committed"; readonly orderId: OrderId; readonly lines: ReadonlyArray<TakenLine> }
-  | { readonly _tag: "Released"; readonly orderId: OrderId; readonly lines: ReadonlyArray<TakenLine>; readonly reason: "asked" | "expired" }
+  | { readonly _tag: "Released"; readonly orderId: OrderId; readonly lines: ReadonlyArray<TakenLine>; readonly reason: ReturnReason }
   | { readonly _tag: "Shipped"; readonly orderId: OrderId; readonly lines: ReadonlyArray<TakenLine> }
-  /** With the numbers of the one warehouse. */
-  | { readonly _tag: "Adjusted"; readonly sku: Sku; readonly warehouse?: Warehouse; readonly onHand: number; readonly shortage: number };
+  | Adjusted;
+
+/** With the numbers of the one warehouse. */
+export interface Adjusted {
+  readonly _tag: "Adjusted";
+  readonly sku: Sku;
+  readonly warehouse?: Warehouse;
+  readonly onHand: number;
+  readonly shortage: number;
+  /** Orders whose holds it ended, if there are any, the newest first. All of their goods are free again. */
+  readonly revoked?: ReadonlyArray<OrderId>;
+}
 
 export interface Reserved {
   readonly _tag: "Reserved";

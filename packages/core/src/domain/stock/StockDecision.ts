@@ -159,10 +159,9 @@ const latest = (clock: Timestamp, state: StockView, hold: Hold | undefined, skus
   return now;
 };
 
-/** A revoked hold answers like an expired one: its time was ended early. */
 const returned = (hold: Hold): StockAccepted => ({
   _tag: "Released",
   orderId: hold.orderId,
   lines: hold.lines,
-  reason: hold.reason === null || hold.reason === "asked" ? "asked" : "expired",
+  reason: hold.reason ?? "asked",
 });

@@ -35,6 +35,12 @@ export interface Tally {
   readonly committed: number;
 }
 
+/** A hold whose record somebody has damaged: nobody can say what goods it has, nor that its order's id is one. */
+export interface Unreadable {
+  readonly orderId: string;
+  readonly status: HoldStatus;
+}
+
 /** Books and records of one moment. */
 export interface Stocktake {
   readonly skus: ReadonlyArray<SkuBooks>;
@@ -43,12 +49,15 @@ export interface Stocktake {
   readonly buyers: ReadonlyArray<BuyerUnits>;
   /** and what their orders with a limit have. */
   readonly buyerTallies: ReadonlyArray<BuyerUnits>;
+  /** Holds that the tallies are without. */
+  readonly unreadable: ReadonlyArray<Unreadable>;
 }
 
 export type Column = keyof Counts;
 
 /** In the ledger itself. */
 export type LedgerDrift =
+  | ({ readonly _tag: "Unreadable" } & Unreadable)
   | {
       readonly _tag: "Books";
       readonly sku: Sku;
@@ -79,6 +88,8 @@ export type LogDrift =
 /** Where a difference is, in words, and how it may have come about. */
 export const causeOf = (drift: LedgerDrift | LogDrift): string => {
   switch (drift._tag) {
+    case "Unreadable":
+      return `the hold of order ${drift.orderId} is ${drift.status}, and its record cannot be read: its lines, or what was asked for, were changed alone`;
     case "Books":
       return booksCause(drift);
     case "Buyer": {
@@ -162,7 +173,7 @@ export const ofLedger = (take: Stocktake): ReadonlyArray<LedgerDrift> => {
       if (booked !== should) drifts.push({ _tag: "Books", sku, warehouse, column, booked, recorded: should });
     }
   }
-  return [...drifts, ...ofBuyers(take)];
+  return [...take.unreadable.map((hold) => ({ _tag: "Unreadable", ...hold }) as const), ...drifts, ...ofBuyers(take)];
 };
 
 const ofBuyers = ({ buyers, buyerTallies }: Stocktake): ReadonlyArray<LedgerDrift> => {
@@ -175,12 +186,14 @@ const ofBuyers = ({ buyers, buyerTallies }: Stocktake): ReadonlyArray<LedgerDrif
 };
 
 /**
- * What makes the books of one SKU fit its records, with an adjustment for each place that records it; null: they fit. `take` is
- * of this SKU alone, and nothing of it changes meanwhile.
+ * What makes the books of one SKU fit its records, with an adjustment for each place that records it. `take` is of this SKU alone
+ * (and of all that cannot be read), and nothing of it changes meanwhile. `Doubtful`: what the books have more may be the goods of
+ * a hold that cannot be read; nobody may sell them.
  */
-export const correction = (take: Stocktake, sku: Sku, now: Timestamp): StockWrites | null => {
-  const drifts = ofLedger(take);
-  if (drifts.length === 0) return null;
+export const correction = (take: Stocktake, sku: Sku, now: Timestamp): StockWrites | "Fitting" | "Doubtful" => {
+  const drifts = ofLedger({ ...take, unreadable: [] });
+  if (drifts.length === 0) return "Fitting";
+  if (drifts.some((drift) => take.unreadable.some(({ status }) => mayExplain(status, drift)))) return "Doubtful";
   const known = take.skus.find((books) => books.sku === sku);
   const before = shelvesOf(take.skus);
   const tallies = new Map(take.tallies.map((tally) => [placeKey(sku, tally.warehouse), tally]));
@@ -201,6 +214,13 @@ export const correction = (take: Stocktake, sku: Sku, now: Timestamp): StockWrit
     adjustments.push(tag === undefined ? record : { ...record, warehouse: tag });
   }
   return { skus: changed.size === 0 ? [] : [booksOf(sku, shelves, at)], holds: [], adjustments, buyers: buyersAfter(take) };
+};
+
+/** Whether a hold that the tallies are without may be what they differ from the books by. */
+const mayExplain = (status: HoldStatus, drift: LedgerDrift): boolean => {
+  if (drift._tag === "Unreadable" || status === "lapsed" || status === "released") return false;
+  if (status === "shipped" && drift._tag === "Books") return drift.column === "onHand" && drift.booked < drift.recorded;
+  return (drift._tag === "Buyer" || drift.column === status) && drift.booked > drift.recorded;
 };
 
 /** Begins the id of an adjustment that records a correction. Its delta is what the adjustments had to be changed by, often 0. */

@@ -1,19 +1,10 @@
 /** What happened to stock, and how it changes the books. Total: an event is never refused. */
 import type { OrderId } from "../order/OrderId.ts";
 import type { Timestamp } from "../Timestamp.ts";
+import type { ReturnReason } from "./ReturnReason.ts";
 import type { Sku } from "./Sku.ts";
 import type { Book } from "./StockBook.ts";
-import {
-  type Adjustment,
-  type Asked,
-  buyerKey,
-  buyerOf,
-  type Counts,
-  type Hold,
-  type ReturnReason,
-  shelfOf,
-  type SkuBooks,
-} from "./StockState.ts";
+import { type Adjustment, type Asked, buyerKey, buyerOf, type Counts, type Hold, shelfOf, type SkuBooks } from "./StockState.ts";
 import type { TakenLine, Warehouse } from "./Warehouse.ts";
 
 export type StockEvent =

@@ -61,7 +61,7 @@ export interface Journaled {
   readonly writes: StockWrites;
   /** The commands that changed something, for the log; and what it has to take back. */
   readonly tell: ReadonlyArray<Told>;
-  /** False: holds were revoked. No command makes a log revoke the same ones: it has to begin anew. */
+  /** False: holds were revoked. No command makes a log revoke the same ones: it is told none, and has to begin anew. */
   readonly isTellable: boolean;
 }
 
@@ -84,7 +84,7 @@ export const decide = (state: StockView, { holds, commands }: Work, now: Timesta
     if (events.length > 0 && command._tag !== "Reserve") tell.push(toldOf(command, answer));
     return Result.succeed(answer);
   });
-  return { keepings, answers, writes: StockBook.writesOf(book), tell, isTellable };
+  return { keepings, answers, writes: StockBook.writesOf(book), tell: isTellable ? tell : [], isTellable };
 };
 
 /** The log's clock is another one: it is told until when. */

@@ -37,6 +37,8 @@ import {
 import { tagOf, type TakenLine, type Warehouse } from "./Warehouse.ts";
 
 export type { StockEvent } from "./StockEvent.ts";
+export { isAdjustmentId } from "./StockAdjusting.ts";
+export { ReturnReason } from "./ReturnReason.ts";
 export { ordinaryLines } from "./StockReserving.ts";
 export {
   Adjustment,
@@ -50,7 +52,6 @@ export {
   Hold,
   HoldStatus,
   patch,
-  ReturnReason,
   Shelf,
   SkuBooks,
   view,

@@ -18,6 +18,7 @@ import { Schema } from "effect";
 import { STOCK_MAX } from "../Limits.ts";
 import { CustomerId, OrderId } from "../order/OrderId.ts";
 import { Timestamp } from "../Timestamp.ts";
+import { ReturnReason } from "./ReturnReason.ts";
 import { Quantity, Sku, StockLine } from "./Sku.ts";
 import type { StockBalance, StockUnits } from "./StockCommand.ts";
 import { DEFAULT_WAREHOUSE, TakenLine, Warehouse } from "./Warehouse.ts";
@@ -52,10 +53,6 @@ export type Counts = Omit<Shelf, "warehouse">;
 
 export const HoldStatus = Schema.Literals(["held", "committed", "lapsed", "released", "shipped"]);
 export type HoldStatus = typeof HoldStatus.Type;
-
-/** Why stock came back: the order gave it back, its time was over, or an `Adjust` found less goods than were promised. */
-export const ReturnReason = Schema.Literals(["asked", "expired", "revoked"]);
-export type ReturnReason = typeof ReturnReason.Type;
 
 /** What a `Reserve` asked for beyond the ordinary: all of its lines from anywhere, without a limit. */
 export const Asked = Schema.Struct({
@@ -98,6 +95,8 @@ export const Adjustment = Schema.Struct({
   kind: Schema.optionalKey(Schema.Literals(["receive", "return"])),
   /** Absent: the default warehouse. */
   warehouse: Schema.optionalKey(Warehouse),
+  /** Orders whose holds it ended. Absent: none. */
+  revoked: Schema.optionalKey(Schema.Array(OrderId)),
 });
 export type Adjustment = typeof Adjustment.Type;
 

@@ -132,16 +132,31 @@ export const cases: ReadonlyArray<Contract.Case<StockBooks>> = [
       yield* same(yield* counts, [10, 0, 3, 7]);
     }),
   ),
-  sentence("revokes a hold whose units are not there, and does not mend that with a note", ({ run, hold, about, counts }) =>
+  sentence("revokes a hold whose units are not there, and notes no command that would mend that", ({ run, hold, about, counts }) =>
     Effect.gen(function* () {
       const { keepings, isTellable, note } = yield* run([hold("a", 8), hold("b", 3)], []);
       yield* same(keepings, ["Kept", "Refused"]);
       yield* same(isTellable, false);
-      yield* same(note, null);
+      yield* same(note?.commands, []);
       yield* same(yield* counts, [10, 8, 0, 2]);
       yield* same((yield* run([hold("b", 3)], [])).keepings, ["Refused"], "again");
       yield* same((yield* run([], [about("Commit", "b")])).answers.map(word), ["HoldExpired"]);
     }),
+  ),
+  sentence(
+    "leaves the word that holds were revoked, and no command that would revoke others",
+    ({ books, serving, run, hold, about, sku }) =>
+      Effect.gen(function* () {
+        const count: StockCommand = { _tag: "Adjust", id: `${sku}-count`, sku, delta: -9 };
+        const { answers, isTellable, note } = yield* run([hold("a", 2), hold("b", 1)], [about("Commit", "b"), count]);
+        yield* same(answers.map(word), ["Committed", "Adjusted"]);
+        yield* same(isTellable, false);
+        const left = (yield* books.untold(serving.generation, 0, NOTES_MAX)).filter(({ id }) => id === note?.id);
+        yield* same(
+          left.map(({ commands }) => commands),
+          [[]],
+        );
+      }),
   ),
   sentence("has the log take back a hold of an order that had been released", ({ run, hold, about, counts }) =>
     Effect.gen(function* () {

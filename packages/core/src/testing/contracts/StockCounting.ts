@@ -1,5 +1,5 @@
 /** The part of the stock contract about counting: adjustments, shortages, lists of commands, books. */
-import { Effect } from "effect";
+import { Effect, Result } from "effect";
 import type { OrderId } from "../../domain/order/OrderId.ts";
 import type { StockReservation } from "../../ports/StockReservation.ts";
 import * as Contract from "../Contract.ts";
@@ -50,14 +50,23 @@ export const counting: ReadonlyArray<Contract.Case<StockReservation>> = [
       yield* shop.reserve("old", [line(apple, 2)]);
       yield* Contract.wait(3);
       yield* shop.reserve("new", [line(apple, 1), line(pear, 4)]);
-      yield* same(yield* shop.adjust("count", apple, -2), yes({ _tag: "Adjusted", sku: apple, onHand: 4, shortage: 0 }), "one revoked");
+      const counted = yes({ _tag: "Adjusted", sku: apple, onHand: 4, shortage: 0, revoked: [shop.order("new")] });
+      yield* same(yield* shop.adjust("count", apple, -2), counted, "one revoked, and named");
       yield* same((yield* shop.books(pear)).held, 0, "all lines of a revoked hold come back");
       yield* same((yield* shop.books(apple)).held, 2, "the old one stays");
-      yield* same(yield* shop.adjust("fire", apple, -3), yes({ _tag: "Adjusted", sku: apple, onHand: 1, shortage: 1 }), "shortage");
+      const short = yes({ _tag: "Adjusted", sku: apple, onHand: 1, shortage: 1, revoked: [shop.order("old")] });
+      yield* same(yield* shop.adjust("fire", apple, -3), short, "shortage");
       yield* same(yield* shop.books(apple), { onHand: 1, held: 0, committed: 2, available: 0, shortage: 1 });
       const orderId = shop.order("sold");
       yield* same(yield* shop.ask({ _tag: "Ship", orderId }), no({ _tag: "OutOfStock", orderId, skus: [apple] }), "what is not there");
       yield* same(yield* shop.ask({ _tag: "Commit", orderId: shop.order("new") }), no({ _tag: "HoldExpired", orderId: shop.order("new") }));
+      for (const [id, delta, answer] of [
+        ["count", -2, counted],
+        ["fire", -3, short],
+      ] as const)
+        yield* same(yield* shop.adjust(id, apple, delta), answer, "again, the same orders are named");
+      const told = yield* shop.ask({ _tag: "Release", orderId: shop.order("old") });
+      yield* same(Result.isSuccess(told) && told.success._tag === "Released" ? told.success.reason : null, "revoked", "why it had ended");
       yield* shop.adjust("delivery", apple, 1);
       yield* same(yield* shop.books(apple), { onHand: 2, held: 0, committed: 2, available: 0, shortage: 0 });
       yield* same(word(yield* shop.ask({ _tag: "Ship", orderId })), "Shipped", "resolved");

@@ -120,7 +120,7 @@ const somewhere: ReadonlyArray<Contract.Case<StockReservation>> = [
       yield* shop.request("east", [line(apple, 2)], { warehouses: [east] });
       yield* shop.reserve("here", [line(apple, 2)]);
       const fire = yield* shop.adjust("fire", apple, -1, { warehouse: east });
-      yield* same(fire, yes({ _tag: "Adjusted", sku: apple, warehouse: east, onHand: 1, shortage: 0 }));
+      yield* same(fire, yes({ _tag: "Adjusted", sku: apple, warehouse: east, onHand: 1, shortage: 0, revoked: [shop.order("east")] }));
       yield* same(word(yield* shop.ask({ _tag: "Expire", orderId: shop.order("here") })), "HoldAlive");
       const late = yield* shop.ask({ _tag: "Commit", orderId: shop.order("east") });
       yield* same(late, no({ _tag: "HoldExpired", orderId: shop.order("east") }));

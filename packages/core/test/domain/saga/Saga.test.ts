@@ -27,11 +27,11 @@ const declared: ReadonlyArray<readonly [what: string, problem: string, declare: 
     'two steps are named "a"',
     () => open.pipe(Saga.step("a", { ...options, undo: none }), Saga.pivot("a", { ...options, undo: none })),
   ],
-  ...["a:b", "a@b", "a/b", "", " "].flatMap((name): typeof declared => [
+  ...["a:b", "a@b", "a/b", "", " ", "constructor", "__proto__", "toString"].flatMap((name): typeof declared => [
     [`names a step "${name}"`, "give it a name without", () => open.pipe(Saga.step(name, { ...options, undo: none }))],
     [`is named "${name}"`, "give it a name without", () => Saga.make(name, { version: 1, data: Ref })],
   ]),
-  ...[0, -1, 1.5, Number.NaN].map((version): (typeof declared)[number] => [
+  ...[0, -1, 1.5, Number.NaN, 3_000_000_000].map((version): (typeof declared)[number] => [
     `has the version ${version}`,
     "count from 1",
     () => Saga.make("x", { version, data: Ref }),
@@ -63,6 +63,18 @@ const declared: ReadonlyArray<readonly [what: string, problem: string, declare: 
     'both are "refused.v1"',
     () => open.pipe(Saga.step("a", { ...options, undo: { ...options, done: Refused, refused: Refused } })),
   ],
+  ...[Did, Refused].flatMap((type): typeof declared => [
+    [
+      `is undone by ${type.type}, which says what became of the step`,
+      `from a late one to itself, both are "${type.type}": give undo.done and undo.refused types of their own`,
+      () => open.pipe(Saga.step("a", { ...options, failed, undo: { ...options, done: type } })),
+    ],
+    [
+      `has an undo refused by ${type.type}, which says what became of the step`,
+      `from a late one to itself, both are "${type.type}": give undo.done and undo.refused types of their own`,
+      () => open.pipe(Saga.step("a", { ...options, failed, undo: { ...options, done: Rang, refused: type } })),
+    ],
+  ]),
   ...[Did, Refused].map((unseen): (typeof declared)[number] => [
     `cannot tell ${unseen.type} from a call that never arrived`,
     "give probe.unseen a type of its own",

@@ -55,17 +55,19 @@ describe("StockLedger", () => {
   });
 
   test("revokes newest holds first, of one moment the greatest order id, and no more than it takes", () => {
-    const { state } = after([
+    const { state, answer } = after([
       [0, reserve("a", 2)],
       [5, reserve("b", 2)],
       [5, reserve("c", 2)],
       [9, adjust("count", -3)],
     ]);
+    expect(answer).toMatchObject({ success: { revoked: ["c"] } });
+    expect(after([[10, adjust("count", -3)]], state).answer).toEqual(answer);
     expect(["a", "b", "c"].map((name) => state.holds.get(id(name))?.status)).toEqual(["held", "held", "lapsed"]);
     expect(state.skus.get(apple)).toMatchObject({ onHand: 5, held: 4, shortage: 0 });
   });
 
-  test("answers a revoked hold like an expired one", () => {
+  test("answers a revoked hold like an expired one, and says why it ended", () => {
     const revoked: ReadonlyArray<readonly [number, StockCommand]> = [
       [0, reserve("a", 8)],
       [1, adjust("fire", -8)],
@@ -73,7 +75,8 @@ describe("StockLedger", () => {
     expect(after([...revoked, [2, { _tag: "Commit", orderId: id("a") }]]).answer).toEqual(
       Result.fail({ _tag: "HoldExpired", orderId: "a" }),
     );
-    expect(after([...revoked, [2, { _tag: "Release", orderId: id("a") }]]).answer).toMatchObject({ success: { reason: "expired" } });
+    expect(after([...revoked, [2, { _tag: "Release", orderId: id("a") }]]).answer).toMatchObject({ success: { reason: "revoked" } });
+    expect(after([...revoked, [2, { _tag: "Expire", orderId: id("a") }]]).answer).toMatchObject({ success: { reason: "revoked" } });
   });
 
   test("takes a shortage back as stock returns, and lets nobody reserve meanwhile", () => {

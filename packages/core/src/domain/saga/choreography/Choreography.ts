@@ -60,9 +60,13 @@ export interface Projection<D, C> {
 
 /**
  * Spare time of a step elsewhere until the arbiter counts the flow as stalled, in milliseconds: what its messages may need
- * beyond the step's own times.
+ * beyond the step's own times. Above the time after which a consumer group misses a process that was killed, and after which
+ * whatever was not heard of is told again (`Watch.WATCH_MS`).
  */
-export const EXPECT_SLACK_MS = 10_000;
+export const EXPECT_SLACK_MS = 75_000;
+
+/** Why the arbiter gives up on a step that has no time of its own. */
+const STALLED = "timeout";
 
 /** A saga as its coordinator sees it: the whole. */
 export const orchestrate = <D, C>(definition: Definition<D, C>): Orchestration<D, C> => ({
@@ -93,6 +97,17 @@ export const choreograph = <D, C, S extends string>(
   return { definition, home: of(home), arbiter: of(arbiter), services: [...services.values()], of };
 };
 
+/** What a service listens to that has several versions of its part, the newest first. */
+export const listens = <D, C>(projections: ReadonlyArray<Projection<D, C>>): Pick<Projection<D, C>, "hears" | "catalogue"> => {
+  const types = projections.toReversed().flatMap(({ hears }) => hears);
+  const hears = [...new Map(types.map((type) => [`${type.topic} ${type.type}`, type])).values()];
+  return { hears, catalogue: catalogueOf(hears) };
+};
+
+/** The services' own words are one type on several topics. */
+const catalogueOf = (hears: ReadonlyArray<Message.AnyType>): Message.Catalogue =>
+  Message.catalogue([...new Map(hears.map((type) => [type.type, type])).values()]);
+
 type Basis<D, C> = Omit<Projection<D, C>, "definition" | "followers" | "hears" | "catalogue">;
 
 const projectionOf = <D, C>(basis: Basis<D, C>, words: ReadonlyArray<Message.AnyType>): Projection<D, C> => {
@@ -115,7 +130,7 @@ const projectionOf = <D, C>(basis: Basis<D, C>, words: ReadonlyArray<Message.Any
     ...basis,
     followers: followersOf(before),
     hears,
-    catalogue: Message.catalogue([...new Map(hears.map((type) => [type.type, type])).values()]),
+    catalogue: catalogueOf(hears),
     definition: {
       ...whole,
       data: Known.schemaOf(whole.data),
@@ -207,7 +222,8 @@ const elsewhere = <D, C>(step: Step<D, C>, at: View<D>, { isArbiter, whole, prot
       use: (known, kept) => (kept._tag === "Done" ? { _tag: "Done", data: Known.learn(known, name, kept) } : kept),
     },
     timeoutMillis: isExpected && worst !== null ? rest + worst + EXPECT_SLACK_MS : null,
-    timeoutReason: step._tag === "Local" ? step.refused : step.timeoutReason,
+    // Nobody has refused a local step.
+    timeoutReason: step._tag === "Local" ? STALLED : step.timeoutReason,
   };
 };
 

@@ -14,9 +14,12 @@ interface About {
   readonly instance: string;
 }
 
-/** From its home; and from whoever waits for long, with all they know. */
-export interface Started<D> extends About {
-  readonly data: D;
+/**
+ * From its home; and from whoever waits for long, with all they know. `data`: what it began with, as JSON: each version reads its own,
+ * and a process that does not know the version has to be able to leave it alone.
+ */
+export interface Started extends About {
+  readonly data: unknown;
   readonly outcomes: Known.Outcomes;
 }
 
@@ -64,7 +67,9 @@ export interface Closed extends About {
 export interface Protocol<D> {
   /** `<saga>@<version>`. */
   readonly saga: string;
-  readonly Started: Message.MessageType<Started<D>>;
+  readonly encodeStart: (data: D) => unknown;
+  readonly decodeStart: (json: unknown) => D;
+  readonly Started: Message.MessageType<Started>;
   readonly Passed: Message.MessageType<Passed>;
   readonly Requested: Message.MessageType<Requested>;
   readonly Aborted: Message.MessageType<Aborted>;
@@ -84,7 +89,7 @@ export const make = <D>(saga: string, version: number, data: Schema.Codec<D, unk
   const of = <B extends About>(name: string, schema: Schema.Codec<B, unknown>): Message.MessageType<B> =>
     Message.event(`${saga}.${name}.v1`, schema, options);
   const own = {
-    Started: of<Started<D>>("started", Schema.Struct({ ...about, data, outcomes: Known.Outcomes })),
+    Started: of<Started>("started", Schema.Struct({ ...about, data: Schema.Unknown, outcomes: Known.Outcomes })),
     Passed: of<Passed>("passed", Schema.Struct({ ...about, step: Schema.String, outcome: Known.OutcomeSchema })),
     Requested: of<Requested>("abort-requested", Schema.Struct({ ...about, failure: FailureSchema, outcomes: Known.Outcomes })),
     Aborted: of<Aborted>("aborted", Schema.Struct({ ...about, failure: FailureSchema, pivoted: Schema.Boolean, outcomes: Known.Outcomes })),
@@ -93,5 +98,8 @@ export const make = <D>(saga: string, version: number, data: Schema.Codec<D, unk
     Repair: of<Repair>("repair", Schema.Struct({ ...about, step: Schema.NullOr(Schema.String), by: Schema.String, note: Schema.String })),
     Closed: of<Closed>("closed", Schema.Struct({ ...about, failure: Schema.NullOr(FailureSchema), pivoted: Schema.Boolean })),
   };
-  return { saga: `${saga}@${version}`, ...own, types: Object.values(own) };
+  const json = Schema.toCodecJson(data);
+  const encodeStart = Schema.encodeSync(json);
+  const decodeStart = Schema.decodeUnknownSync(json);
+  return { saga: `${saga}@${version}`, encodeStart, decodeStart, ...own, types: Object.values(own) };
 };

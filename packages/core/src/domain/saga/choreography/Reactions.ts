@@ -17,7 +17,8 @@
  * 2. Nobody turns around by themselves: a failure for good, a cancel and a deadline are requests to the arbiter.
  * 3. The arbiter's row says once for ever whether its pivot was asked for or the saga was aborted; a request that comes after
  *    the first does nothing, and after the second nothing begins.
- * 4. What was heard before the start is kept. An instance that was aborted before its start was heard of never starts here.
+ * 4. What was heard before the start is kept, and of an undo before the abort. An instance that was aborted before its start was
+ *    heard of never starts here.
  * 5. Whatever comes twice changes nothing.
  *
  * The message key of every event is the instance's id; an event names its step by its key.
@@ -27,15 +28,17 @@ import type { Timestamp } from "../../Timestamp.ts";
 import type { Failure } from "../SagaDefinition.ts";
 import * as SagaDecider from "../SagaDecider.ts";
 import * as SagaForward from "../SagaForward.ts";
-import { type Instance, isPivoted, type Send, START, stateOf, stepKey, withStep } from "../SagaState.ts";
+import { type Instance, type Send, START, stateOf, stepKey, withStep } from "../SagaState.ts";
 import type { Kept, Step } from "../SagaStep.ts";
+import * as Arbiter from "./Arbiter.ts";
 import type { Projection } from "./Choreography.ts";
 import * as Known from "./Known.ts";
-import { type Aborted, empty, type Input, type Reaction, type Row, say, follow } from "./Row.ts";
+import * as Repair from "./Repair.ts";
+import { empty, type Input, type Reaction, type Row, say, follow } from "./Row.ts";
 import * as Undoing from "./Undoing.ts";
 import * as Watch from "./Watch.ts";
 
-export type { Input, Reaction, Row } from "./Row.ts";
+export { type Input, isStored, MARK, type Reaction, type Row } from "./Row.ts";
 
 /** Pure and total. Null: there is nothing to keep of the instance yet. */
 export const react = <D, C>(
@@ -54,7 +57,8 @@ const reaction = <D, C>(projection: Projection<D, C>, row: Row<D>, id: string, i
   switch (input._tag) {
     case "Start": {
       if (row.instance !== null) return [row, []];
-      const told = say(projection, projection.protocol.Started, { instance: id, data: input.data, outcomes: {} }, now);
+      const { Started, encodeStart } = projection.protocol;
+      const told = say(projection, Started, { instance: id, data: encodeStart(input.data), outcomes: {} }, now);
       return follow([row, [told]], (next) => start(projection, next, input.data, now));
     }
     case "Heard":
@@ -64,11 +68,11 @@ const reaction = <D, C>(projection: Projection<D, C>, row: Row<D>, id: string, i
     case "Timer":
       return input.name === Watch.WATCH_TIMER ? Watch.fired(projection, row, input.token, now) : own(projection, row, input, now);
     case "Cancel":
-      return ask(projection, row, { step: START, reason: projection.whole.canceled(input.by) }, now);
+      return Arbiter.ask(projection, row, { step: START, reason: projection.whole.canceled(input.by) }, now);
     case "Resume":
-      return repaired(projection, row, { step: null, by: input.by ?? "operator", note: input.note ?? "" }, now);
+      return Repair.tell(projection, row, { step: null, by: input.by ?? "operator", note: input.note ?? "" }, now);
     case "Resolve":
-      return repaired(projection, row, input, now);
+      return Repair.tell(projection, row, input, now);
   }
 };
 
@@ -86,7 +90,7 @@ const start = <D, C>(projection: Projection<D, C>, row: Row<D>, data: D, now: Ti
   const started = Watch.begin<D, C>([{ ...row, instance, early: {} }, send], now);
   const informed = follow(started, (next) => learnAll(projection, next, row.early, now));
   return follow(informed, (next) =>
-    next.request === null || !projection.isArbiter ? [next, []] : consider(projection, next, next.request, now),
+    next.request === null || !projection.isArbiter ? [next, []] : Arbiter.consider(projection, next, next.request, now),
   );
 };
 
@@ -107,25 +111,24 @@ const said = <D, C>(projection: Projection<D, C>, row: Row<D>, envelope: Message
   if (protocol.Started.is(envelope)) {
     const { data, outcomes } = envelope.body;
     if (row.aborted !== null) return [row, []];
-    const begun: Reaction<D, C> = row.instance === null ? start(projection, row, data, now) : [row, []];
+    const begun: Reaction<D, C> = row.instance === null ? start(projection, row, protocol.decodeStart(data), now) : [row, []];
     return follow(begun, (next) => learnAll(projection, next, outcomes, now));
   }
   if (protocol.Passed.is(envelope)) return learn(projection, row, envelope.body.step, envelope.body.outcome, now);
   if (protocol.Requested.is(envelope)) {
     const { failure, outcomes } = envelope.body;
     if (!isArbiter || row.aborted !== null) return [row, []];
-    return follow(learnAll(projection, row, outcomes, now), (next) => consider(projection, next, failure, now));
+    return follow(learnAll(projection, row, outcomes, now), (next) => Arbiter.consider(projection, next, failure, now));
   }
   if (protocol.Aborted.is(envelope)) {
     const { failure, pivoted, outcomes } = envelope.body;
     return row.aborted === null ? Undoing.begin(projection, row, { failure, pivoted }, outcomes, now) : [row, []];
   }
-  if (row.aborted !== null && protocol.Undone.is(envelope)) return toldUndone(projection, row, envelope.body.steps, now);
-  if (row.aborted !== null && protocol.UndoRefused.is(envelope)) {
-    const refused = Undoing.refusedBy(row, envelope.body.step);
-    return refused === row ? [row, []] : Undoing.undo(projection, refused, now);
-  }
-  if (protocol.Repair.is(envelope)) return repair(projection, row, envelope.body, now);
+  // These may overtake what the arbiter has said: they come on another topic.
+  if (protocol.Undone.is(envelope)) return further(projection, row, Undoing.undoneBy(row, envelope.body.steps), now);
+  if (protocol.UndoRefused.is(envelope)) return further(projection, row, Undoing.refusedBy(row, envelope.body.step), now);
+  // The home has done it when it told so: its own word, heard, is no second one.
+  if (protocol.Repair.is(envelope)) return projection.isHome ? [row, []] : Repair.apply(projection, row, envelope.body, now);
   if (protocol.Closed.is(envelope)) return Undoing.end(projection, row, envelope.body.failure, envelope.body.pivoted);
   return [row, []];
 };
@@ -139,10 +142,9 @@ const closedAgain = <D, C>(projection: Projection<D, C>, row: Row<D>, envelope: 
   return [row, [say(projection, protocol.Closed, { instance: row.id, failure, pivoted: row.aborted?.pivoted ?? true }, now)]];
 };
 
-const toldUndone = <D, C>(projection: Projection<D, C>, row: Row<D>, steps: ReadonlyArray<string>, now: Timestamp): Reaction<D, C> => {
-  const news = steps.filter((name) => !row.settled.includes(name));
-  return news.length === 0 ? [row, []] : Undoing.undo(projection, { ...row, settled: [...row.settled, ...news] }, now);
-};
+/** Undoing goes on with what was told, once it has begun. */
+const further = <D, C>(projection: Projection<D, C>, row: Row<D>, next: Row<D>, now: Timestamp): Reaction<D, C> =>
+  next === row || next.aborted === null ? [next, []] : Undoing.undo(projection, next, now);
 
 /** A participant's answer, under the key of its step. */
 const replied = <D, C>(
@@ -234,11 +236,11 @@ const adopt = <D, C>(
   if (row.aborted === null && next.failure !== null && next.status !== "running") {
     const [frozen, send] = SagaDecider.woken<Known.Known<D>, C>(definition, [freeze(before, next, next.failure), []]);
     const { failure } = next;
-    return follow([{ ...row, instance: frozen }, send], (stopped) => ask(projection, stopped, failure, now, true));
+    return follow([{ ...row, instance: frozen }, send], (stopped) => Arbiter.ask(projection, stopped, failure, now, true));
   }
   const [instance, send] = SagaDecider.woken(definition, moved);
   const told = passed(projection, row.id, before, instance, now);
-  return follow([{ ...row, instance }, [...send, ...told]], (after) => completed(projection, after, now));
+  return follow([{ ...row, instance }, [...send, ...told]], (after) => Arbiter.complete(projection, after, now));
 };
 
 /** As it was, but that the step which failed is not asked for again. */
@@ -274,49 +276,3 @@ const passed = <D, C>(
   }
   return send;
 };
-
-/** The arbiter hears of every step: when all are done, it closes. */
-const completed = <D, C>(projection: Projection<D, C>, row: Row<D>, now: Timestamp): Reaction<D, C> => {
-  if (!projection.isArbiter || row.isClosed || row.instance?.status !== "completed") return [row, []];
-  const told = say(projection, projection.protocol.Closed, { instance: row.id, failure: null, pivoted: true }, now);
-  return follow([row, [told]], (next) => Undoing.end(projection, next, null, true));
-};
-
-/** Asks the arbiter, or is it. `isSure`: an own failure, after which there is no way on. */
-const ask = <D, C>(projection: Projection<D, C>, row: Row<D>, failure: Failure, now: Timestamp, isSure = false): Reaction<D, C> => {
-  const { instance } = row;
-  if (instance === null || row.aborted !== null || row.isClosed) return [row, []];
-  if (projection.isArbiter) return isSure ? abort(projection, row, failure, now) : consider(projection, row, failure, now);
-  const { outcomes } = instance.data;
-  return [{ ...row, request: failure }, [say(projection, projection.protocol.Requested, { instance: row.id, failure, outcomes }, now)]];
-};
-
-/** The one decision: nothing before the pivot turns a saga around whose pivot was asked for. */
-const consider = <D, C>(projection: Projection<D, C>, row: Row<D>, failure: Failure, now: Timestamp): Reaction<D, C> => {
-  const { definition, whole } = projection;
-  if (row.instance === null) return [{ ...row, request: failure }, []];
-  const isAfter = whole.steps.find(({ name }) => name === failure.step)?.kind === "retriable";
-  const isOpen = isAfter ? row.instance.status === "running" : SagaDecider.canCancel(definition, row.instance);
-  return isOpen && row.aborted === null ? abort(projection, row, failure, now) : [row, []];
-};
-
-const abort = <D, C>(projection: Projection<D, C>, row: Row<D>, failure: Failure, now: Timestamp): Reaction<D, C> => {
-  const { definition, protocol } = projection;
-  if (row.instance === null) return [row, []];
-  const aborted: Aborted = { failure, pivoted: isPivoted(definition, row.instance) };
-  const { outcomes } = row.instance.data;
-  const told = say(projection, protocol.Aborted, { instance: row.id, ...aborted, outcomes }, now);
-  return follow([row, [told]], (next) => Undoing.begin(projection, next, aborted, {}, now));
-};
-
-type Word = Pick<Extract<Input<unknown>, { readonly _tag: "Resolve" }>, "by" | "note"> & { readonly step: string | null };
-
-/** A person acts here; whoever owns the step hears of it. */
-const repaired = <D, C>(projection: Projection<D, C>, row: Row<D>, { step, by, note }: Word, now: Timestamp): Reaction<D, C> => {
-  if (row.instance?.status !== "compensationFailed") return [row, []];
-  const told = say(projection, projection.protocol.Repair, { instance: row.id, step, by, note }, now);
-  return follow([row, [told]], (next) => repair(projection, next, { step, by, note }, now));
-};
-
-const repair = <D, C>(projection: Projection<D, C>, row: Row<D>, { step, by, note }: Word, now: Timestamp): Reaction<D, C> =>
-  Undoing.repair(projection, row, { at: now, action: step === null ? "resume" : "resolve", step, by, note }, now);

@@ -1,5 +1,5 @@
 /** What a service keeps of one instance of a choreographed saga, what happens to it, and what it tells the others. */
-import { Schema } from "effect";
+import { Predicate, Schema } from "effect";
 import type * as Message from "../../Message.ts";
 import type { Timestamp } from "../../Timestamp.ts";
 import type { Failure } from "../SagaDefinition.ts";
@@ -23,7 +23,7 @@ export interface Row<D> {
   readonly request: Failure | null;
   /** Said by the arbiter. Never taken back. */
   readonly aborted: Aborted | null;
-  /** Of an aborted saga: steps of which nothing is left, anyone's. */
+  /** Steps of which nothing is left, anyone's. It may be heard of before the abort is. */
   readonly settled: ReadonlyArray<string>;
   /** Steps whose undo was refused for good, anyone's. */
   readonly refused: ReadonlyArray<string>;
@@ -66,6 +66,12 @@ export const schemaOf = <D, E>(instance: Schema.Codec<Instance<Known.Known<D>>, 
     isClosed: Schema.Boolean,
     watches: Schema.Int,
   });
+
+/** A member that such a row has in its stored form, and no instance of a coordinator. */
+export const MARK = "watches";
+
+/** Is it such a row, and not the instance of a coordinator? */
+export const isStored = (state: unknown): boolean => Predicate.hasProperty(state, MARK);
 
 /** Says something to the other services. */
 export const say = <D, C, B>(

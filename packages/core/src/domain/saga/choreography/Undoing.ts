@@ -9,7 +9,7 @@ import type * as Message from "../../Message.ts";
 import type { Timestamp } from "../../Timestamp.ts";
 import type { Failure } from "../SagaDefinition.ts";
 import { woken } from "../SagaDecider.ts";
-import { type AuditEntry, type Instance, type Send, stateOf, stepKey, withStep } from "../SagaState.ts";
+import { type Instance, type Send, stateOf, stepKey, withStep } from "../SagaState.ts";
 import type { RemoteStep } from "../SagaStep.ts";
 import * as SagaUndo from "../SagaUndo.ts";
 import type { Projection } from "./Choreography.ts";
@@ -147,20 +147,12 @@ export const answered = <D, C>(
   return follow([refusedBy(refused, step.name), [told]], (next) => undo(projection, next, now));
 };
 
+/** Nothing is left of these. */
+export const undoneBy = <D>(row: Row<D>, steps: ReadonlyArray<string>): Row<D> => {
+  const news = steps.filter((name) => !row.settled.includes(name));
+  return news.length === 0 ? row : { ...row, settled: [...row.settled, ...news] };
+};
+
 /** Someone's undo was refused for good. */
 export const refusedBy = <D>(row: Row<D>, step: string): Row<D> =>
   row.refused.includes(step) || row.settled.includes(step) ? row : { ...row, refused: [...row.refused, step] };
-
-/** A person has acted: own refused undos are asked for again, or the one that was done by hand counts as undone. */
-export const repair = <D, C>(projection: Projection<D, C>, row: Row<D>, entry: AuditEntry, now: Timestamp): Reaction<D, C> => {
-  if (row.instance === null || row.isClosed || row.refused.length === 0) return [row, []];
-  let instance = SagaUndo.audited(row.instance, entry);
-  let { refused } = row;
-  for (const name of projection.owns) {
-    if (stateOf(instance, name).status !== "undoRefused") continue;
-    if (entry.action === "resolve" && entry.step !== name) continue;
-    instance = withStep(instance, name, { status: entry.action === "resolve" ? "undone" : "done" });
-    refused = refused.filter((each) => each !== name);
-  }
-  return undo(projection, { ...row, instance, refused }, now);
-};

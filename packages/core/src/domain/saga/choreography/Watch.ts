@@ -3,7 +3,7 @@
  * it knows. Whoever missed something goes on; whoever knows it all changes nothing; an arbiter that has closed says so again.
  */
 import type { Timestamp } from "../../Timestamp.ts";
-import type { Send } from "../SagaState.ts";
+import { type Send, stateOf } from "../SagaState.ts";
 import type { Projection } from "./Choreography.ts";
 import { type Reaction, type Row, say } from "./Row.ts";
 
@@ -28,19 +28,23 @@ export const end = <D, C>(row: Row<D>): Reaction<D, C> => [row, row.watches === 
 export const fired = <D, C>(projection: Projection<D, C>, row: Row<D>, token: string, now: Timestamp): Reaction<D, C> =>
   row.isClosed || token !== String(row.watches) ? [row, []] : again([row, announce(projection, row, now)], now);
 
-/** Everything that a service has said and still stands for. */
+/** Everything that a service has said and still stands for: of undos also those that were refused, which wait for a person. */
 const announce = <D, C>(projection: Projection<D, C>, row: Row<D>, now: Timestamp): ReadonlyArray<Send<never>> => {
   const { protocol, isArbiter, owns } = projection;
   const { id, instance, request, aborted } = row;
   const send: Array<Send<never>> = [];
   if (instance !== null) {
     const { start: data, outcomes } = instance.data;
-    send.push(say(projection, protocol.Started, { instance: id, data, outcomes }, now));
+    send.push(say(projection, protocol.Started, { instance: id, data: protocol.encodeStart(data), outcomes }, now));
     if (aborted !== null && isArbiter) send.push(say(projection, protocol.Aborted, { instance: id, ...aborted, outcomes }, now));
     if (aborted === null && request !== null)
       send.push(say(projection, protocol.Requested, { instance: id, failure: request, outcomes }, now));
   }
   const steps = row.settled.filter((name) => owns.has(name));
   if (steps.length > 0) send.push(say(projection, protocol.Undone, { instance: id, steps }, now));
+  for (const step of owns) {
+    const isRefused = instance !== null && stateOf(instance, step).status === "undoRefused";
+    if (isRefused) send.push(say(projection, protocol.UndoRefused, { instance: id, step }, now));
+  }
   return send;
 };

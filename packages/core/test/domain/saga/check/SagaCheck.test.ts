@@ -5,6 +5,9 @@ import { Checkout, Saga } from "@org/saga-core";
 import { failureText, reportText } from "../../../../src/domain/saga/check/SagaCheck.ts";
 import { anyPlan, declare } from "../AnySaga.ts";
 
+/** Time for many sagas on a machine that does something else, in milliseconds. */
+const TEST_MAX_MS = 120_000;
+
 describe("Saga.check", () => {
   it("explores the checkout saga completely, and says how it ends", () => {
     expect(reportText(Saga.check(Checkout.make()))).toMatchInlineSnapshot(`
@@ -41,7 +44,7 @@ const STATES_MAX = 5_000;
 const RUNS = 100;
 
 describe("any saga", () => {
-  it("keeps every law, as far as its states can be visited", () => {
+  it("keeps every law, as far as its states can be visited", { timeout: TEST_MAX_MS }, () => {
     let complete = 0;
     const anySaga = anyPlan.map(declare).filter(({ steps }) => steps.length <= STEPS_MAX);
     fc.assert(

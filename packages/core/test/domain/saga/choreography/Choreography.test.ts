@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Order, OrderStatus, StateMachine } from "@org/saga-core";
 import { type Fate, lucky } from "../CheckoutParticipants.ts";
 import { World } from "../CheckoutWorld.ts";
-import { ChoreographedWorld } from "./ChoreographedWorld.ts";
+import { ChoreographedWorld, choreography, type Letter } from "./ChoreographedWorld.ts";
 
 /** More than there are in a run without faults. */
 const LETTERS = 60;
@@ -44,6 +44,45 @@ describe("a choreographed checkout without faults", () => {
       orchestrated.money,
       true,
     ]);
+  });
+});
+
+describe("a service that hears of the abort last", () => {
+  it.each(["order", "inventory", "fulfillment"])("does what is left without waiting to be told again: %s", (late) => {
+    const world = new ChoreographedWorld({ ...lucky, fulfill: false });
+    while (world.network.length > 0) {
+      const index = world.network.findIndex(({ to, envelope }) => to !== late || !choreography.home.protocol.Aborted.is(envelope));
+      world.deliver(Math.max(index, 0));
+    }
+    expect(world.end).toEqual(run({ fulfill: false }).end);
+  });
+});
+
+describe("a local step that the arbiter does not hear of", () => {
+  /** Delivers everything but what tells the arbiter of "complete-checkout"; `isLost` says how often that is. */
+  const loseWhile = (isLost: (times: number) => boolean): ChoreographedWorld => {
+    const world = new ChoreographedWorld(lucky);
+    const { Passed, Started } = choreography.home.protocol;
+    const tells = ({ to, envelope }: Letter): boolean =>
+      to === choreography.arbiter.service &&
+      ((Passed.is(envelope) && envelope.body.step === "complete-checkout") ||
+        (Started.is(envelope) && envelope.body.outcomes["complete-checkout"] !== undefined));
+    let times = 0;
+    while (world.network.length > 0 || world.timers.size > 0) {
+      const [next] = world.network;
+      if (next === undefined) world.fire(0);
+      else if (tells(next) && isLost((times += 1))) world.lose(0);
+      else world.deliver(0);
+    }
+    return world;
+  };
+
+  it("once: it is told again before the arbiter gives up", () => {
+    expect(loseWhile((times) => times === 1).end).toEqual(["finished", null, "shipped", "captured", true]);
+  });
+
+  it("ever: the order ends as timed out, for nobody has canceled it", () => {
+    expect(loseWhile(() => true).end).toEqual(["canceled", "checkoutTimeout", "released", "voided", true]);
   });
 });
 
@@ -109,6 +148,20 @@ describe("a cancel", () => {
       "canceled released voided",
       "finished shipped captured",
     ]);
+  });
+});
+
+describe("a choreographed checkout whose messages arrive in any order", () => {
+  it("comes to rest by what is told once: no timer has to tell it again", () => {
+    fc.assert(
+      fc.property(anyFate, fc.array(fc.nat({ max: 1_000 }), { minLength: LETTERS, maxLength: 2 * LETTERS }), (fate, draws) => {
+        const world = new ChoreographedWorld(fate);
+        for (const draw of draws) if (world.network.length > 0) world.deliver(draw % world.network.length);
+        while (world.network.length > 0) world.deliver(0);
+        expectAgreement(world);
+      }),
+      { numRuns: 1_000 },
+    );
   });
 });
 

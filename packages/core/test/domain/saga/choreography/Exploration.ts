@@ -21,8 +21,8 @@ export interface Explored {
 interface World {
   /** Indexes of the services' rows; 0: none. */
   readonly rows: ReadonlyArray<number>;
-  /** Indexes of messages that were ever sent. */
-  readonly sent: ReadonlySet<number>;
+  /** Messages that were ever sent: a bit for each. Sets took most of the time (measured). */
+  readonly sent: bigint;
   readonly effects: { readonly [step: string]: Effect };
 }
 
@@ -32,14 +32,14 @@ const DUE = 1_000;
 /** Of a saga whose steps have no data, no signals and one round. `home` starts it with null. */
 export const explore = (choreography: Saga.Choreography<null, never>, statesMax: number): Explored => {
   const network = new Network(choreography);
-  const initial: World = { rows: choreography.services.map(() => 0), sent: new Set(), effects: {} };
+  const initial: World = { rows: choreography.services.map(() => 0), sent: 0n, effects: {} };
   const keys = new Map<string, number>();
   const worlds: Array<World> = [];
   const before: Array<Array<number>> = [];
   let transitions = 0;
   const visit = (world: World, from: number | null): void => {
     const effects = choreography.definition.steps.map(({ name }) => world.effects[name]);
-    const key = `${world.rows.join(" ")}|${[...world.sent].toSorted((a, b) => a - b).join(" ")}|${effects.join(" ")}`;
+    const key = `${world.rows.join(" ")}|${world.sent}|${effects.join(" ")}`;
     let index = keys.get(key);
     if (index === undefined) {
       index = worlds.push(world) - 1;
@@ -109,13 +109,13 @@ class Network {
       const wakeAt = row?.instance?.wakeAt ?? null;
       if (wakeAt !== null) next.push(...this.react(world, index, { _tag: "Timer", name: "wake", token: "1", now: DUE }, "timer"));
     }
-    for (const sent of world.sent) next.push(...this.arrive(world, sent));
+    for (const [index, draft] of this.messages.entries()) {
+      if ((world.sent & (1n << BigInt(index))) !== 0n) next.push(...this.arrive(world, index, draft));
+    }
     return next;
   }
 
-  private arrive(world: World, sent: number): ReadonlyArray<World> {
-    const draft = this.messages[sent];
-    if (draft === undefined) return [];
+  private arrive(world: World, sent: number, draft: Message.Draft): ReadonlyArray<World> {
     const { json, ...meta } = draft;
     const nobody = { id: "m", occurredAt: 0, correlationId: ID, causationId: null, traceparent: null, tracestate: null };
     const envelope: Message.Envelope = { ...meta, ...nobody, body: json };
@@ -172,7 +172,7 @@ class Network {
   }
 
   private send(world: World, drafts: ReadonlyArray<Message.Draft>): World {
-    const sent = new Set(world.sent);
+    let { sent } = world;
     for (const draft of drafts) {
       const key = JSON.stringify(draft);
       let index = this.indexes.get(key);
@@ -180,7 +180,7 @@ class Network {
         index = this.messages.push(draft) - 1;
         this.indexes.set(key, index);
       }
-      sent.add(index);
+      sent |= 1n << BigInt(index);
     }
     return { ...world, sent };
   }

@@ -1,0 +1,1 @@
+alter table :"schema".stock_adjustments drop column revoked;

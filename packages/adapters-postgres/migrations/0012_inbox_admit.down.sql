@@ -1,0 +1,1 @@
+drop function :"schema".inbox_admit(text, text[]);
