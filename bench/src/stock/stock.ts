@@ -13,7 +13,7 @@ import * as RedisControl from "./RedisControl.ts";
 const FILES = { redis: "./stock/redis.main.ts", lua: "./stock/lua.main.ts", pg: "./stock/pg.main.ts", tx: "./stock/tx.main.ts" };
 type Name = keyof typeof FILES;
 
-/** Processes of the cells with several. */
+/** Processes of the cells with several. One more does the others: what it leaves behind is collected in pauses that starve nobody. */
 const PROCESSES = 4;
 
 /** Starved: no answer for so long, in milliseconds, while four processes contend. */
@@ -22,6 +22,8 @@ const STARVED_MS = 100;
 /** An odd number of rounds has a median that was measured. */
 const ROUNDS = { full: 7, quick: 5 };
 const CELL_MS = { full: 1_000, quick: 200 };
+/** Of the cells with several processes, in round 0: after so long their rates grow no more. */
+const WARM_UP_MS = 4_000;
 const HOLDS = {
   full: { holds: 1_000_000, rounds: 5, pairs: 40_000 },
   quick: { holds: 100_000, rounds: 5, pairs: 10_000 },
@@ -44,7 +46,7 @@ export const run = async ({ quick, say }: Options): Promise<Report> => {
     return contender;
   };
   const several = (name: Name): Promise<ReadonlyArray<Contender.Contender>> =>
-    Promise.all(Array.from({ length: PROCESSES }, () => start(name)));
+    Promise.all(Array.from({ length: 1 + PROCESSES }, () => start(name)));
   try {
     const contenders: Contenders = {
       redis: await several("redis"),
@@ -60,7 +62,7 @@ export const run = async ({ quick, say }: Options): Promise<Report> => {
     // Round 0 warms up: code is compiled, files have grown.
     for (let index = 0; index <= ROUNDS[size]; index++) {
       const into: Values = index === 0 ? {} : values;
-      violations += await round(bench, contenders, into, (line) => say(`round ${index}: ${line}`));
+      violations += await round(bench, contenders, into, index === 0, (line) => say(`round ${index}: ${line}`));
       if (index === 0) await analyze(postgres.url);
     }
     violations += await live(bench, contenders, HOLDS[size], values, say);
@@ -80,7 +82,13 @@ interface Contenders {
 }
 
 /** Every cell, each contender in turn; returns the violations. */
-const round = async (bench: Cells.Bench, contenders: Contenders, into: Values, say: (line: string) => void): Promise<number> => {
+const round = async (
+  bench: Cells.Bench,
+  contenders: Contenders,
+  into: Values,
+  isWarmUp: boolean,
+  say: (line: string) => void,
+): Promise<number> => {
   let violations = 0;
   const cell = async (name: string, ways: ReadonlyArray<readonly [Name, () => Promise<Cells.Measured>]>): Promise<void> => {
     const said: Array<string> = [];
@@ -95,9 +103,11 @@ const round = async (bench: Cells.Bench, contenders: Contenders, into: Values, s
     }
     say(`${name}: ${said.join(" · ")}`);
   };
+  // Their processes do nothing else, and compiling takes them seconds.
+  const several = isWarmUp ? { ...bench, millis: WARM_UP_MS } : bench;
   const { pg, tx } = contenders;
-  const [redis] = contenders.redis;
-  const [lua] = contenders.lua;
+  const [redis, ...redisProcesses] = contenders.redis;
+  const [lua, ...luaProcesses] = contenders.lua;
   if (redis === undefined || lua === undefined) throw new Error("no contender");
   for (const each of Cells.CELLS) {
     const transactions = each.name === TX_CELL ? [["tx", () => Cells.reserving(bench, tx, each)] as const] : [];
@@ -110,8 +120,8 @@ const round = async (bench: Cells.Bench, contenders: Contenders, into: Values, s
   }
   for (const how of ["owned", "contended"] as const) {
     await cell(`${how}4`, [
-      ["redis", () => Cells.together(bench, contenders.redis, how)],
-      ["lua", () => Cells.together(bench, contenders.lua, how)],
+      ["redis", () => Cells.together(several, redisProcesses, how)],
+      ["lua", () => Cells.together(several, luaProcesses, how)],
     ]);
   }
   await cell("lifecycle", [
