@@ -3,7 +3,8 @@
  *
  * A mark says: of this SKU, the engine could not give so many units. It is set by an `OutOfStock` to this process, and gone
  * as soon as an answer to this process gave units back (`Release`, `Expire`, `Adjust`; a lost answer might have), and
- * `SOLD_OUT_MS` after it was set, because units that another process gives back are not seen here.
+ * `SOLD_OUT_MS` after it was set, because units that another process gives back are not seen here. A timer sees to that; of a
+ * process that is too busy to hear its timers, `LOOK_EVERY` losers at most are answered from a mark that should be gone.
  *
  * What is answered from a mark is a *first request*, and nobody but the caller can know that it is one: the order may have
  * been granted by another process after the mark was set here, and no look at this process's memory can tell. So there are
@@ -28,7 +29,7 @@
  * It is not a cache of the books, and remembers no orders. Only plain requests set marks and are answered from them: one line,
  * all or nothing, no warehouse and no limit named. The others ask something else, or are refused with another word.
  */
-import { Clock, Context, Effect, Exit, Layer, Metric, Result } from "effect";
+import { Clock, Context, Duration, Effect, Exit, Layer, Metric, Result, type Scope } from "effect";
 import { HOLD_TTL_MAX_MS, QUANTITY_MAX } from "../domain/Limits.ts";
 import type { Sku, StockLine } from "../domain/stock/Sku.ts";
 import type { Reserve, StockCommand } from "../domain/stock/StockCommand.ts";
@@ -50,6 +51,9 @@ export class SoldOut extends Context.Service<
 /** A mark lapses by itself: how long units that another process gave back may stay unsold here, in milliseconds. */
 export const SOLD_OUT_MS = 250;
 
+/** Answers from marks between two looks at the clock: a look takes half as long as all the rest of an answer (measured). */
+export const LOOK_EVERY = 32;
+
 /** Marked SKUs; beyond, the one marked longest ago is forgotten, and its losers ask the engine. */
 export const MARKS_MAX = 10_000;
 
@@ -65,7 +69,7 @@ export const layer: Layer.Layer<StockReservation | SoldOut, never, StockReservat
     const engine = yield* StockReservation;
     const clock = yield* Clock.Clock;
     const marks = new Marks();
-    const execute = asking(engine, marks);
+    const execute = asking(engine, clock, marks, lapsing(clock, marks, yield* Effect.scope));
     yield* Effect.addFinalizer(() => count(marks));
     return Context.make(StockReservation, { ...engine, execute }).pipe(Context.add(SoldOut, { first: answering(clock, execute, marks) }));
   }),
@@ -73,18 +77,36 @@ export const layer: Layer.Layer<StockReservation | SoldOut, never, StockReservat
 
 type Execute = StockReservation["Service"]["execute"];
 
+/** Sees to it that marks end by themselves, while there are any. */
+const lapsing = (clock: Clock.Clock, marks: Marks, scope: Scope.Scope): Effect.Effect<void> => {
+  let isWaiting = false;
+  const wait = Effect.gen(function* () {
+    for (;;) {
+      const rest = marks.lapse(clock.monotonicTimeNanosUnsafe());
+      if (rest === null) break;
+      yield* clock.sleep(Duration.millis(rest));
+    }
+    isWaiting = false;
+  });
+  return Effect.suspend(() => {
+    if (isWaiting || marks.isEmpty) return Effect.void;
+    isWaiting = true;
+    return Effect.asVoid(Effect.forkIn(wait, scope));
+  });
+};
+
 /** Asks the engine, and learns from what it answers. */
 const asking =
-  (engine: StockReservation["Service"], marks: Marks): Execute =>
+  (engine: StockReservation["Service"], clock: Clock.Clock, marks: Marks, lapse: Effect.Effect<void>): Execute =>
   (commands) =>
     Effect.suspend(() => {
       const before = marks.sent(commands);
       return Effect.onExit(engine.execute(commands), (exit) =>
-        Clock.clockWith((clock) => {
+        Effect.suspend(() => {
           if (Exit.isFailure(exit)) marks.forget();
           else marks.learn(commands, exit.value, before, clock.monotonicTimeNanosUnsafe());
           marks.back(before);
-          return count(marks);
+          return Effect.andThen(lapse, count(marks));
         }),
       );
     });
@@ -96,29 +118,24 @@ const count = (marks: Marks): Effect.Effect<void> =>
     return answers === 0 ? Effect.void : Metric.update(answered, answers);
   });
 
-/** A loser costs one look at the clock and one at the marks: a sale has far more of them than the engine has time for. */
+/** A loser costs one look at the marks: a sale has far more of them than the engine has time for. */
 const answering =
   (clock: Clock.Clock, execute: Execute, marks: Marks): SoldOut["Service"]["first"] =>
   (requests) =>
     Effect.suspend(() => {
       if (marks.isEmpty) return execute(requests);
-      const now = clock.monotonicTimeNanosUnsafe();
+      if (requests.length > 1 || marks.answered % LOOK_EVERY === 0) marks.lapse(clock.monotonicTimeNanosUnsafe());
       const [only] = requests;
-      if (only === undefined || requests.length > 1) return some(execute, marks, requests, now);
-      const refusal = marks.refusal(only, now);
+      if (only === undefined || requests.length > 1) return some(execute, marks, requests);
+      const refusal = marks.refusal(only);
       if (refusal === undefined) return execute(requests);
       marks.answered += 1;
       return Effect.succeed([refusal]);
     });
 
 /** Answers those that can be, and asks the engine for the rest. */
-const some = (
-  execute: Execute,
-  marks: Marks,
-  requests: ReadonlyArray<Reserve>,
-  now: bigint,
-): Effect.Effect<ReadonlyArray<Answer>, StoreError> => {
-  const known = requests.map((request) => marks.refusal(request, now));
+const some = (execute: Execute, marks: Marks, requests: ReadonlyArray<Reserve>): Effect.Effect<ReadonlyArray<Answer>, StoreError> => {
+  const known = requests.map((request) => marks.refusal(request));
   const rest = requests.filter((_, index) => known[index] === undefined);
   marks.answered += requests.length - rest.length;
   return Effect.map(rest.length === 0 ? Effect.succeed([]) : execute(rest), (answers) => {
@@ -145,7 +162,8 @@ interface Asked {
 /** The SKUs of a call, with their `returns` when it was sent. */
 type Sent = ReadonlyMap<Sku, number>;
 
-const SOLD_OUT_NANOS = BigInt(SOLD_OUT_MS) * 1_000_000n;
+const NANOS_PER_MILLI = 1_000_000;
+const SOLD_OUT_NANOS = BigInt(SOLD_OUT_MS * NANOS_PER_MILLI);
 
 class Marks {
   /** Answers that are not counted yet. */
@@ -158,18 +176,23 @@ class Marks {
   }
 
   /** What a mark says to a request; nothing for one that the engine might grant, or refuse with another word. */
-  refusal(request: Reserve, now: bigint): Answer | undefined {
+  refusal(request: Reserve): Answer | undefined {
     const line = plainLine(request);
     const mark = line === undefined ? undefined : this.#marks.get(line.sku);
     if (line === undefined || mark === undefined) return undefined;
-    if (now >= mark.until) {
-      this.#marks.delete(line.sku);
-      return undefined;
-    }
     const { orderId, ttlMillis } = request;
     return line.quantity >= mark.quantity && isWhole(line.quantity, QUANTITY_MAX) && isWhole(ttlMillis, HOLD_TTL_MAX_MS)
       ? Result.fail({ _tag: "OutOfStock", orderId, skus: mark.skus })
       : undefined;
+  }
+
+  /** Removes what is over; returns the milliseconds until more is, null if nothing is left. They are in the order of their ends. */
+  lapse(now: bigint): number | null {
+    for (const [sku, { until }] of this.#marks) {
+      if (now < until) return Math.ceil(Number(until - now) / NANOS_PER_MILLI);
+      this.#marks.delete(sku);
+    }
+    return null;
   }
 
   /** A call goes to the engine. */

@@ -1,4 +1,4 @@
-import { Effect, Fiber, Latch, Layer, Metric } from "effect";
+import { Clock, Effect, Fiber, Latch, Layer, Metric } from "effect";
 import { TestClock } from "effect/testing";
 import { describe, expect, test } from "vitest";
 import { SoldOut, type StockCommand, StoreError } from "../../src/index.ts";
@@ -94,6 +94,31 @@ describe("SoldOut", () => {
       expect(yield* here.first(request("c"))).toEqual(["OutOfStock"]);
       yield* TestClock.adjust(1);
       expect(yield* here.first(request("d"))).toEqual(["Reserved"]);
+    }).pipe(onTestClock));
+
+  test(`too busy to hear its timers, looks at the clock after ${SoldOut.LOOK_EVERY} answers, and before it answers several requests`, () =>
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock;
+      const deaf: Clock.Clock = {
+        currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe(),
+        currentTimeMillis: clock.currentTimeMillis,
+        currentTimeNanosUnsafe: () => clock.currentTimeNanosUnsafe(),
+        currentTimeNanos: clock.currentTimeNanos,
+        monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+        monotonicTimeNanos: clock.monotonicTimeNanos,
+        sleep: () => Effect.never,
+      };
+      const { first, asked } = yield* Effect.provideService(shop(0), Clock.Clock, deaf);
+      yield* first(request("a"));
+      yield* first(request("b"));
+      yield* TestClock.adjust(SoldOut.SOLD_OUT_MS);
+      for (let n = 1; n < SoldOut.LOOK_EVERY; n++) yield* first(request(`c${n}`));
+      expect(asked.length).toBe(1);
+      yield* first(request("d"));
+      expect(asked.length).toBe(2);
+      yield* TestClock.adjust(SoldOut.SOLD_OUT_MS);
+      yield* first(request("e"), request("f"));
+      expect(asked.length).toBe(4);
     }).pipe(onTestClock));
 
   test("answers requests for at least as many units as were refused, and only them", () =>
