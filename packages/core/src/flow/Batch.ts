@@ -24,6 +24,15 @@ export class Poisoned extends Schema.TaggedError<Poisoned>()("Poisoned", {
   }
 }
 
+/** Refused for good, for a reason that quotes nothing of the item. */
+export const refused = (mailbox: string, said: string): Poisoned => new Poisoned({ mailbox, detail: said, said });
+
+/** What there is to log of why an item cannot be handled: never what is in it, which a defect's own text may quote. */
+export const saidOf = (failure: unknown): string => {
+  if (failure instanceof Poisoned) return failure.said ?? "a defect";
+  return failure instanceof Error ? `a defect (${failure.name})` : "a defect";
+};
+
 /**
  * The item is not this process's to handle: an instance of a version that it does not know. Died with by a handler, it fails that
  * item alone; whoever brought it leaves it where it is, for a process that can.
@@ -74,7 +83,7 @@ export const isolate = <I, A, R>(
 
 const answerOf = <A>(name: string, answers: ReadonlyArray<A>, index: number): Exit.Exit<A, Failure> => {
   const answer = answers[index];
-  return answer === undefined ? Exit.fail(new Poisoned({ mailbox: name, detail: "its batch gave it no answer" })) : Exit.succeed(answer);
+  return answer === undefined ? Exit.fail(refused(name, "its batch gave it no answer")) : Exit.succeed(answer);
 };
 
 /** First pause before a batch is run again; doubles up to `RETRY_PAUSE_MAX_MS`. */
@@ -107,7 +116,7 @@ const judge = (mailbox: string, cause: Cause.Cause<StoreError>): Failure => {
   for (const reason of cause.reasons) {
     if (Cause.isFailReason(reason)) {
       const { error } = reason;
-      return error.reason === "Refused" ? new Poisoned({ mailbox, detail: error.message, said: error.message }) : error;
+      return error.reason === "Refused" ? refused(mailbox, error.message) : error;
     }
   }
   // By whom? Not by whoever ends this fiber: that runs no handler. It may have committed before.
@@ -115,7 +124,5 @@ const judge = (mailbox: string, cause: Cause.Cause<StoreError>): Failure => {
     return new StoreError({ reason: "Unknown", operation: `${mailbox}.run`, message: "it was interrupted" });
   const defect = Cause.squash(cause);
   if (defect instanceof LeftAlone) return defect;
-  return defect instanceof Error
-    ? new Poisoned({ mailbox, detail: defect.message, said: `a defect (${defect.name})` })
-    : new Poisoned({ mailbox, detail: "a defect" });
+  return new Poisoned({ mailbox, detail: defect instanceof Error ? defect.message : "a defect", said: saidOf(defect) });
 };

@@ -110,8 +110,8 @@ export const make = Effect.fnUntraced(function* <D>(
   return {
     start: (id, data) => {
       const wrong = InstanceId.problem(id);
-      if (wrong !== null) return Effect.fail(new Batch.Poisoned({ mailbox: name, detail: wrong, said: wrong }));
-      return Effect.map(Effect.map(mailbox.submit(begin(id, data)), answerOf), begun);
+      if (wrong !== null) return Effect.fail(Batch.refused(name, wrong));
+      return Effect.map(mailbox.submit(begin(id, data)), (handled) => begun(answerOf(handled)));
     },
     startWithin: (id, data) => {
       const wrong = InstanceId.problem(id);

@@ -7,6 +7,7 @@
  */
 import { Duration } from "effect";
 import { pauseMillis } from "../domain/saga/SagaUndo.ts";
+import * as Batch from "./Batch.ts";
 import type { Failure } from "./Mailbox.ts";
 import type { Ask } from "./DirectSagaAggregate.ts";
 
@@ -51,7 +52,7 @@ export const make = (): Refusals => {
       const what = `saga "${saga}", instance "${instance}", step "${ask.step}": an outcome of "${ask.draft.type}" could not be written`;
       if (failure._tag !== "Poisoned") return `${what}: ${failure.message}. Its timer asks again`;
       const pause = Duration.format(Duration.millis(refused(ask)));
-      return `${what}: ${failure.said ?? "a defect"}. The same is refused again: what the function answers, or what the definition makes of it, has to change. It is called again in about ${pause}`;
+      return `${what}: ${Batch.saidOf(failure)}. The same is refused again: what the function answers, or what the definition makes of it, has to change. It is called again in about ${pause}`;
     },
     written: ({ key }) => void known.delete(key),
   };

@@ -13,7 +13,7 @@ import { Cause, Clock, Duration, Effect, Exit, Layer, Metric, Result } from "eff
 import * as Message from "../domain/Message.ts";
 import { type ClaimedMessage, type FollowerPolicy, type InboxMark, InboxQueue } from "../ports/InboxQueue.ts";
 import type { StoreError } from "../ports/StoreError.ts";
-import { LeftAlone } from "./Batch.ts";
+import * as Batch from "./Batch.ts";
 import { detailOf, FOREIGN_DETAIL, type Options as ConsumerOptions, outageOf } from "./MessageConsumer.ts";
 import * as Worker from "./Worker.ts";
 
@@ -143,16 +143,16 @@ const handleAll = Effect.fnUntraced(function* <R>(
     const exits = yield* options.handle(round.map(({ envelope }) => envelope));
     let outage: StoreError | null = null;
     for (const [position, item] of round.entries()) {
-      const exit = exits[position] ?? Exit.fail(new Error("its batch gave it no answer"));
+      const exit = exits[position] ?? Exit.fail(Batch.refused(options.group, "its batch gave it no answer"));
       const failure = Exit.isFailure(exit) ? Cause.squash(exit.cause) : null;
-      if (failure instanceof LeftAlone) {
+      if (failure instanceof Batch.LeftAlone) {
         marks[item.index] = { _tag: "Failed", afterMillis: ELSEWHERE_MS };
         continue;
       }
       const fault = Exit.isFailure(exit) ? outageOf(options.group, failure) : null;
       outage ??= fault;
       if (Exit.isSuccess(exit)) marks[item.index] = { _tag: "Handled" };
-      else if (fault === null) marks[item.index] = yield* failedMark(options, item.claimed, detailOf(failure));
+      else if (fault === null) marks[item.index] = yield* failedMark(options, item.claimed, failure);
     }
     if (outage !== null) return { marks, outage };
     if ((yield* Clock.currentTimeMillis) >= end) break;
@@ -201,16 +201,16 @@ function* roundsOf(
 const failedMark = Effect.fnUntraced(function* <R>(
   options: Options<R>,
   { attempts, message }: ClaimedMessage,
-  detail: string,
+  failure: unknown,
 ): Effect.fn.Return<InboxMark> {
   const made = attempts + 1;
-  const where = `${options.group}: message ${message.id} (${message.type}) failed, attempt ${made}`;
+  const what = `${options.group}: message ${message.id} (${message.type}) failed, attempt ${made}: ${Batch.saidOf(failure)}`;
   if (made >= (options.attemptsMax ?? ATTEMPTS_MAX)) {
-    yield* Effect.logError(`${where}: ${detail}; put aside`);
-    return { _tag: "Dead", problem: "poisoned", detail };
+    yield* Effect.logError(`${what}; put aside`);
+    return { _tag: "Dead", problem: "poisoned", detail: detailOf(failure) };
   }
   const afterMillis = pauseOf(options, made);
-  yield* Effect.logWarning(`${where}: ${detail}; again in ${afterMillis} ms`);
+  yield* Effect.logWarning(`${what}; again in ${afterMillis} ms`);
   return { _tag: "Failed", afterMillis };
 });
 

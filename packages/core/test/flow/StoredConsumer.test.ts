@@ -1,5 +1,5 @@
 /** Store-then-process on memory adapters and a virtual clock: nothing is lost, nothing acts twice, a key keeps its order. */
-import { Effect, Exit, Fiber, Layer, Metric } from "effect";
+import { Effect, Exit, Fiber, Layer, Logger, Metric, References } from "effect";
 import { describe, expect, it } from "vitest";
 import {
   Batch,
@@ -173,6 +173,40 @@ describe("a stored consumer", () => {
         expect((yield* backlog).unprocessed).toBe(0);
       }),
     );
+  });
+
+  it("logs of a failed message its id and type, and what is known not to quote it", () => {
+    const logged: Array<string> = [];
+    const logger = Logger.make(({ message }) => void logged.push(String(message)));
+    const failures: Readonly<Record<string, Exit.Exit<never, Batch.Failure>>> = {
+      defect: Exit.fail(new Batch.Poisoned({ mailbox: "m", detail: "it quotes secret", said: "a defect (TypeError)" })),
+      died: Exit.die(new RangeError("it quotes secret")),
+      refused: Exit.fail(Batch.refused("m", "SQLSTATE 23505 unique_violation")),
+    };
+    simulate(() =>
+      Effect.gen(function* () {
+        const handle: MessageConsumer.Options<never>["handle"] = (envelopes) =>
+          Effect.succeed(envelopes.map(({ id }) => failures[id] ?? Exit.succeed(null)));
+        const store = InboxPuller.storeBatch(options(handle), 1);
+        const names = Object.keys(failures);
+        const position = (offset: number) => ({ topic: "inventory.commands", partition: 0, offset });
+        yield* store(names.map((id, n) => ({ _tag: "Readable", position: position(n), message: command(n, id) })));
+        for (let attempt = 1; attempt <= 2; attempt += 1) {
+          while ((yield* InboxWorker.workOnce(options(handle, { attemptsMax: 2 }))) > 0);
+          yield* Effect.sleep(InboxWorker.BACKOFF_MS);
+        }
+        expect((yield* letters).filter(({ detail }) => detail.includes("secret"))).toHaveLength(2);
+      }).pipe(Effect.provideService(References.MinimumLogLevel, "Warn"), Effect.provide(Logger.layer([logger]))),
+    );
+    const of = (id: string, said: string) => {
+      const failed = (attempt: number) => `inventory: message ${id} (${M.CommitStock.type}) failed, attempt ${attempt}: ${said}`;
+      return [`${failed(1)}; again in ${InboxWorker.BACKOFF_MS} ms`, `${failed(2)}; put aside`];
+    };
+    expect(logged.toSorted()).toEqual([
+      ...of("defect", "a defect (TypeError)"),
+      ...of("died", "a defect (RangeError)"),
+      ...of("refused", "SQLSTATE 23505 unique_violation"),
+    ]);
   });
 
   it("goes on with the key, too, where the policy says follow", () => {
