@@ -71,8 +71,8 @@ export interface DirectSaga<D> {
   /**
    * Starts the instance `id` and sees its steps through. Answers with the status that it came to; `running` or `compensating`
    * if a step gave no outcome, or has to come from elsewhere: then it goes on by its timer or message. An instance that was
-   * started before is left alone: its present status. An id that is empty, longer than `INSTANCE_ID_MAX`, or no well-formed Unicode
-   * is refused: `Poisoned`.
+   * started before is left alone: its present status. An id that is empty, longer than `INSTANCE_ID_MAX`, no well-formed Unicode, or
+   * has a NUL is refused: `Poisoned`.
    */
   readonly run: (id: string, data: D) => Effect.Effect<SagaDecider.Status, Mailbox.Failure>;
   /** The same, answered as soon as the instance stands: `rest` sees it through. */
@@ -129,39 +129,40 @@ export const make = Effect.fnUntraced(function* <D, R>(
       Effect.tapError((failure) => Effect.logWarning(refusals.unwritten(definition.name, key, ask, failure))),
     );
 
-  /** Sees an instance through from `first` on, as far as this process performs what is asked. */
+  /** Sees an instance through from `first` on, as far as this process performs what is asked. It is followed while this runs, not before. */
   const follow = (
     key: string,
     first: Effect.Effect<CommandHandler.Handled<Answer>, Mailbox.Failure>,
-  ): Effect.Effect<SagaDecider.Status, Mailbox.Failure> => {
-    const thread: Thread = { guess: null, written: null };
-    followed.set(key, thread);
-    let status: SagaDecider.Status = "running";
-    const goOn = (handled: CommandHandler.Handled<Answer>): Effect.Effect<void, Mailbox.Failure> => {
-      // Requests without a key are always decided.
-      if (handled._tag !== "Answered") return Effect.die(new Error(`${key} was not decided`));
-      const { instance, asks } = handled.answer;
-      status = handled.answer.status;
-      // Not if another input of that commit moved it on.
-      if (thread.written?.instance === instance) thread.guess = thread.written;
-      return Effect.forEach(asks, perform, { concurrency: "unbounded", discard: true });
-    };
-    const perform = (ask: Ask): Effect.Effect<void, Mailbox.Failure> =>
-      Effect.flatMap(refusals.isCalled(ask) ? begin(ask) : Effect.succeed(null), (call) => {
-        if (call === null) return Effect.void;
-        const late = Effect.flatMap(ended(call), (outcome) => (outcome === null ? Effect.void : follow(key, told(key, ask, outcome))));
-        return Effect.flatMap(inTime(call, ask.timeoutMillis), (found) => {
-          if (Option.isNone(found))
-            return Effect.andThen(Effect.logWarning(`${definition.name}: ${ask.key} takes longer than its timeout`), behind(late));
-          return found.value === null ? Effect.void : Effect.flatMap(told(key, ask, found.value), goOn);
+  ): Effect.Effect<SagaDecider.Status, Mailbox.Failure> =>
+    Effect.suspend(() => {
+      const thread: Thread = { guess: null, written: null };
+      followed.set(key, thread);
+      let status: SagaDecider.Status = "running";
+      const goOn = (handled: CommandHandler.Handled<Answer>): Effect.Effect<void, Mailbox.Failure> => {
+        // Requests without a key are always decided.
+        if (handled._tag !== "Answered") return Effect.die(new Error(`${key} was not decided`));
+        const { instance, asks } = handled.answer;
+        status = handled.answer.status;
+        // Not if another input of that commit moved it on.
+        if (thread.written?.instance === instance) thread.guess = thread.written;
+        return Effect.forEach(asks, perform, { concurrency: "unbounded", discard: true });
+      };
+      const perform = (ask: Ask): Effect.Effect<void, Mailbox.Failure> =>
+        Effect.flatMap(refusals.isCalled(ask) ? begin(ask) : Effect.succeed(null), (call) => {
+          if (call === null) return Effect.void;
+          const late = Effect.flatMap(ended(call), (outcome) => (outcome === null ? Effect.void : follow(key, told(key, ask, outcome))));
+          return Effect.flatMap(inTime(call, ask.timeoutMillis), (found) => {
+            if (Option.isNone(found))
+              return Effect.andThen(Effect.logWarning(`${definition.name}: ${ask.key} takes longer than its timeout`), behind(late));
+            return found.value === null ? Effect.void : Effect.flatMap(told(key, ask, found.value), goOn);
+          });
         });
+      const loop = Effect.map(Effect.flatMap(first, goOn), () => status);
+      const forget = Effect.sync(() => {
+        if (followed.get(key) === thread) followed.delete(key);
       });
-    const loop = Effect.map(Effect.flatMap(first, goOn), () => status);
-    const forget = Effect.sync(() => {
-      if (followed.get(key) === thread) followed.delete(key);
+      return Effect.ensuring(loop, forget);
     });
-    return Effect.ensuring(loop, forget);
-  };
 
   /** What timers and messages ask for is performed in the background. */
   const entrance: Mailbox.Mailbox<Aggregate.MessageInput | Aggregate.TimerInput, CommandHandler.Handled<Answer>> = {
@@ -179,11 +180,12 @@ export const make = Effect.fnUntraced(function* <D, R>(
     return behind(follow(Aggregate.keyOf(input), Effect.succeed(handled)));
   };
 
-  const started = (id: string, data: D): Effect.Effect<CommandHandler.Handled<Answer>, Mailbox.Failure> => {
-    const wrong = InstanceId.problem(id);
-    if (wrong !== null) return Effect.fail(new Batch.Poisoned({ mailbox: definition.name, detail: wrong, said: wrong }));
-    return mailbox.submit(Aggregate.request(id, (now) => ({ _tag: "Start", id, data, now })));
-  };
+  const started = (id: string, data: D): Effect.Effect<CommandHandler.Handled<Answer>, Mailbox.Failure> =>
+    Effect.suspend(() => {
+      const wrong = InstanceId.problem(id);
+      if (wrong !== null) return Effect.fail(Batch.refused(definition.name, wrong));
+      return mailbox.submit(Aggregate.request(id, (now) => ({ _tag: "Start", id, data, now })));
+    });
   const movedBy = (id: string, handled: CommandHandler.Handled<Answer>): Moved | null =>
     handled._tag !== "Answered" || handled.answer.instance === null
       ? null
