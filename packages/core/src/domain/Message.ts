@@ -6,7 +6,7 @@
  * - `Envelope`: a draft with identity (UUIDv7), time, correlation, causation and trace context.
  * - `Encoded`: an envelope whose body is JSON text, as outbox and bus carry it.
  */
-import { Result, Schema } from "effect";
+import { Predicate, Result, Schema } from "effect";
 import { MESSAGE_BYTES_MAX } from "./Limits.ts";
 import type { Timestamp } from "./Timestamp.ts";
 
@@ -153,6 +153,8 @@ const VERSION = /^[a-z][a-zA-Z0-9.-]*\.v([1-9][0-9]*)$/;
 const make = <B, E>(kind: Kind, type: string, schema: Schema.Codec<B, E>, options: TypeOptions<B>): MessageType<B> => {
   const version = VERSION.exec(type)?.[1];
   if (version === undefined) throw new Error(`message type ${type} needs a version suffix such as .v1`);
+  const problem = ofDeclaration(schema, options);
+  if (problem !== null) throw new Error(`message type ${type} ${problem}`);
   const json = Schema.toCodecJson(schema);
   const encode = Schema.encodeSync(json);
   return {
@@ -172,6 +174,18 @@ const make = <B, E>(kind: Kind, type: string, schema: Schema.Codec<B, E>, option
     }),
     is: (envelope): envelope is Envelope<B> => envelope.type === type,
   };
+};
+
+/** The types keep it; a program without types hears it. */
+const ofDeclaration = (schema: unknown, options: unknown): string | null => {
+  if (!Schema.isSchema(schema)) return "needs a schema of its body, such as a Schema.Struct";
+  const isWhole =
+    Predicate.hasProperty(options, "topic") &&
+    typeof options.topic === "string" &&
+    options.topic !== "" &&
+    Predicate.hasProperty(options, "key") &&
+    typeof options.key === "function";
+  return isWhole ? null : 'needs a topic and a key: { topic: "orders", key: (body) => body.order }';
 };
 
 const parseJson = (text: string): unknown => {

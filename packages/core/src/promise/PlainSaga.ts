@@ -85,7 +85,10 @@ export interface PlainSaga<D, O = never> {
    * has 1 to 255 characters and is well-formed Unicode without NUL: another one is a `Misuse`.
    */
   readonly start: (id: string, data: D) => Promise<Status>;
-  /** The same, and answers when it came to rest, or a step gave no outcome; then it goes on by its timer. */
+  /**
+   * The same, and answers when it came to rest; `running` or `compensating` if a step gave no outcome, or it waits for a signal or
+   * for a reply by the broker: then it goes on by its timer or that message. For one that is there already: its present status.
+   */
   readonly run: (id: string, data: D) => Promise<Status>;
   /** Undoes what was done, until the pivot is asked for; later it changes nothing. Null: there is no such instance. */
   readonly cancel: (id: string, by: string) => Promise<Status | null>;

@@ -1,6 +1,7 @@
 /** How a step that sends a command and awaits a reply is declared, and what becomes of the declaration. */
 import type { Duration } from "effect";
 import type * as Message from "../Message.ts";
+import * as SagaDeclared from "./SagaDeclared.ts";
 import * as SagaRules from "./SagaRules.ts";
 import * as SignalStep from "./SignalStep.ts";
 import type { FailedReply, Kind, Otherwise, Probe, RemoteStep, Retry, RetryOn } from "./SagaStep.ts";
@@ -22,13 +23,17 @@ export const failedBy = <B>(
   type: Message.MessageType<B>,
   reason: (body: B) => string,
   isTransient: (body: B) => boolean = () => false,
-): FailedReply => ({
-  type,
-  read: (envelope) => {
-    if (!type.is(envelope)) return null;
-    return { _tag: "Failed", reason: reason(envelope.body), isTransient: isTransient(envelope.body) };
-  },
-});
+): FailedReply => {
+  const problem = SagaDeclared.ofFailedBy(type, reason);
+  if (problem !== null) throw new Error(problem);
+  return {
+    type,
+    read: (envelope) => {
+      if (!type.is(envelope)) return null;
+      return { _tag: "Failed", reason: reason(envelope.body), isTransient: isTransient(envelope.body) };
+    },
+  };
+};
 
 interface Options<D, B, R, PB, SB> {
   readonly send: Message.MessageType<B>;

@@ -11,7 +11,7 @@
  *   succeed at some time, or say what else (`otherwise`).
  * - What does not compile: a second pivot, `Saga.step` after it or `Saga.retriable` before it, a missing undo, a retriable
  *   step that may fail without `otherwise`, and a saga without a pivot wherever a definition is asked for.
- * - The rest is refused when it is declared, with what to do (`SagaRules`); so is all of that, for a program without types.
+ * - The rest is refused when it is declared, with what to do (`SagaRules`); so is all of that, for a program without types (`SagaDeclared`).
  *
  * A definition is data and pure functions. `SagaDecider` decides what happens next; nothing here sends anything.
  */
@@ -19,6 +19,7 @@ import { type Duration, Pipeable, type Schema } from "effect";
 import type * as Message from "../Message.ts";
 import * as RemoteStep from "./RemoteStep.ts";
 import type { Definition, Draft, Failure, Phase, UnknownInstance } from "./SagaDefinition.ts";
+import * as SagaDeclared from "./SagaDeclared.ts";
 import * as SagaRules from "./SagaRules.ts";
 import type { Kind, Step } from "./SagaStep.ts";
 import * as SignalStep from "./SignalStep.ts";
@@ -57,9 +58,14 @@ export interface Options<D, E, C> {
 export const UNDO_RETRY_MS = { first: 10_000, max: 60_000 };
 
 export const make = <D, E, C = never>(name: string, options: Options<D, E, C>): Draft<D, C, "open"> => {
+  expect(name, SagaDeclared.ofOptions(options));
   const draft = begun(name, options);
-  const problem = SagaRules.ofSaga(draft);
-  return problem === null ? draft : SagaRules.refuse(name, problem);
+  expect(name, SagaRules.ofSaga(draft));
+  return draft;
+};
+
+const expect = (saga: string, problem: string | null): void => {
+  if (problem !== null) SagaRules.refuse(saga, problem);
 };
 
 const begun = <D, E, C>(name: string, options: Options<D, E, C>): Draft<D, C, "open"> => ({
@@ -127,8 +133,9 @@ export const local =
       readonly when?: (data: NoInfer<D>) => boolean;
     },
   ): Part<D, C, P> =>
-  (draft) =>
-    add(draft, draft.phase, {
+  (draft) => {
+    expect(draft.name, SagaDeclared.ofLocal(name, options));
+    return add(draft, draft.phase, {
       _tag: "Local",
       name,
       kind: draft.phase === "open" ? "compensatable" : "retriable",
@@ -139,6 +146,7 @@ export const local =
       local: options.command,
       refused: options.refused,
     });
+  };
 
 /**
  * Waits for a message from outside, which counts also when it comes before its turn. With a `timeout` it is a race: what
@@ -147,8 +155,7 @@ export const local =
 export const signal =
   <D, C, P extends Phase, R>(name: string, options: SignalStep.Options<NoInfer<D>, R>): Part<D, C, P> =>
   (draft) => {
-    const problem = SagaRules.ofSignal(name, options);
-    if (problem !== null) SagaRules.refuse(draft.name, problem);
+    expect(draft.name, SagaDeclared.ofSignal(name, options));
     return add(
       draft,
       draft.phase,
@@ -160,6 +167,7 @@ export const signal =
 export const parallel =
   <D, C, P extends Phase>(branches: ReadonlyArray<Part<D, C, P> | ReadonlyArray<Part<D, C, P>>>): Part<D, C, P> =>
   (draft) => {
+    expect(draft.name, SagaDeclared.ofBranches(branches));
     let joined = draft;
     const last: Array<string> = [];
     for (const branch of branches) {
@@ -190,16 +198,14 @@ const remote = <D, C, P extends Phase, Q extends Phase, B, R, U, PB, SB>(
   kind: Kind,
   options: RemoteStep.AnyOptions<D, B, R, U, PB, SB>,
 ): Draft<D, C, Q> => {
-  const problem = SagaRules.ofRemote(name, kind, options);
-  if (problem !== null) SagaRules.refuse(draft.name, problem);
+  expect(draft.name, SagaDeclared.ofRemote(name, kind, options));
   return add(draft, phase, RemoteStep.make<D, B, R, U, PB, SB>(name, kind, draft.last, options));
 };
 
 const add = <D, C, P extends Phase, Q extends Phase>(draft: Draft<D, C, P>, phase: Q, added: Step<D, C>): Draft<D, C, Q> => {
   const awaits = added.awaits.filter(({ type }) => !draft.awaits.some((known) => known.type === type));
   const steps = [...draft.steps, added];
-  const problem = SagaRules.problem(steps, draft.deadlineMillis !== null);
-  if (problem !== null) SagaRules.refuse(draft.name, problem);
+  expect(draft.name, SagaRules.problem(steps, draft.deadlineMillis !== null));
   return { ...draft, phase, steps, last: [added.name], awaits: [...draft.awaits, ...awaits] };
 };
 

@@ -1,12 +1,14 @@
 /**
- * What a saga's steps must keep, beyond what does not compile: each rule refuses with what to do about it.
+ * What a saga's steps must keep, beyond what does not compile: each rule refuses with what to do about it. What only a program
+ * without types can declare is refused before, by `SagaDeclared`.
  *
  * It holds after each step that is declared, so a definition that exists keeps it.
  */
-import { Duration, Option, Predicate } from "effect";
+import { Duration, Option } from "effect";
 import type * as Message from "../Message.ts";
 import type { Draft, Phase } from "./SagaDefinition.ts";
-import type { Kind, RemoteStep, Step } from "./SagaStep.ts";
+import * as SagaDeclared from "./SagaDeclared.ts";
+import type { RemoteStep, Step } from "./SagaStep.ts";
 
 /** Throws: a wrong definition is a programming error, found at start. */
 export const refuse = (saga: string, problem: string): never => {
@@ -31,57 +33,12 @@ export const ofSaga = <D, C>(saga: Draft<D, C, Phase>): string | null => {
 };
 
 /** Throws for a saga without a pivot: one that is still being declared, by a program without types. */
-export const expectWhole = <D, C>({ name, steps }: Draft<D, C, Phase>): void => {
+export const expectWhole = <D, C>(draft: Draft<D, C, Phase>): void => {
+  if (!SagaDeclared.isSaga(draft)) throw new Error("this is no saga: declare one with Saga.make(…).pipe(…, Saga.pivot(…))");
+  const { name, steps } = draft;
   if (steps.some(({ kind }) => kind === "pivot")) return;
   refuse(name, "it has no pivot: declare the point of no return with Saga.pivot; where nothing follows it, that is the last step");
 };
-
-/** What the types ask for, and a program without them may leave out. */
-interface Declared {
-  readonly undo?: unknown;
-  readonly failed?: ReadonlyArray<unknown>;
-  readonly timeout?: unknown;
-  readonly otherwise?: unknown;
-}
-
-/** What is wrong with the declaration of a step that sends. */
-export const ofRemote = (
-  name: string,
-  kind: Kind,
-  options: Declared & { readonly send?: unknown; readonly done?: unknown },
-): string | null => {
-  if (!isMessage(options.send)) return `"${name}" needs a command to send: a Message.command`;
-  if (!isMessage(options.done)) return `"${name}" needs the reply that says it is done: a Message.event`;
-  const mayFail = kind === "retriable" && (options.failed ?? []).length > 0;
-  return ofUndo(name, kind, options.undo) ?? ofOtherwise(name, mayFail, options.otherwise);
-};
-
-/** What is wrong with the declaration of a signal. */
-export const ofSignal = (name: string, options: Declared & { readonly on?: unknown }): string | null => {
-  if (!isMessage(options.on)) return `"${name}" needs the message that it waits for: on`;
-  return ofOtherwise(name, options.timeout !== undefined || (options.failed ?? []).length > 0, options.otherwise);
-};
-
-const ofUndo = (name: string, kind: Kind, undo: unknown): string | null => {
-  const remedy = 'say undo: { send, with, done }, or undo: { none: "why it needs none" }';
-  if (undo === undefined) return kind === "retriable" ? null : `"${name}" has neither an undo nor a reason for having none: ${remedy}`;
-  if (Predicate.hasProperty(undo, "none"))
-    return typeof undo.none === "string" && undo.none.trim() !== "" ? null : `"${name}" has no undo, and does not say why: ${remedy}`;
-  const isWhole =
-    Predicate.hasProperty(undo, "send") &&
-    Predicate.hasProperty(undo, "with") &&
-    Predicate.hasProperty(undo, "done") &&
-    isMessage(undo.send) &&
-    isMessage(undo.done);
-  return isWhole ? null : `"${name}" has an undo that is not whole: ${remedy}`;
-};
-
-const ofOtherwise = (name: string, mayFail: boolean, otherwise: unknown): string | null => {
-  if (otherwise === "undo" || otherwise === "goOn" || (otherwise === undefined && !mayFail)) return null;
-  return `"${name}" does not say what happens when it fails: give it otherwise: "undo" or "goOn"`;
-};
-
-const isMessage = (value: unknown): boolean => Predicate.hasProperty(value, "type") && typeof value.type === "string";
 
 /** Keys are `<instance>:<step>:<round>`, a version `<saga>@<version>`. Steps are members of an instance, and every object has some. */
 const isName = (name: unknown): boolean =>

@@ -77,8 +77,12 @@ export type Failure =
 /** Fails with a shortest trace, or because there are more states than it may visit. */
 export const explore = <D, C>(definition: Definition<D, C>, options: Options = {}): Result.Result<Report, Failure> => {
   SagaRules.expectWhole(definition);
-  const { rounds = ROUNDS_MAX } = options;
-  return exploreModel(Model.of(definition, rounds), { rounds, states: options.states ?? STATES_MAX });
+  const { rounds = ROUNDS_MAX, states = STATES_MAX } = options;
+  for (const [name, bound] of Object.entries({ rounds, states })) {
+    if (!Number.isSafeInteger(bound) || bound < 1)
+      SagaRules.refuse(definition.name, `it cannot be checked within ${name}: ${bound}, a whole number of 1 or more is needed`);
+  }
+  return exploreModel(Model.of(definition, rounds), { rounds, states });
 };
 
 export const exploreModel = (model: Model.Model, bounds: Bounds): Result.Result<Report, Failure> => {

@@ -76,11 +76,9 @@ export const orchestrate = <D, C>(definition: Definition<D, C>): Orchestration<D
 });
 
 /** Throws with what to do about it if the saga cannot be projected. */
-export const choreograph = <D, C, S extends string>(
-  definition: Definition<D, C>,
-  { home, owners }: Distribution<S>,
-): Choreography<D, C, S> => {
-  ChoreographyRules.check(definition, home, owners);
+export const choreograph = <D, C, S extends string>(definition: Definition<D, C>, distribution: Distribution<S>): Choreography<D, C, S> => {
+  ChoreographyRules.check(definition, distribution);
+  const { home, owners } = distribution;
   const ownerOf = (step: Step<D, C>): S => (step._tag === "Local" ? home : (owners[step.name] ?? home));
   const pivot = definition.steps.find(({ kind }) => kind === "pivot");
   const arbiter = pivot === undefined ? home : ownerOf(pivot);

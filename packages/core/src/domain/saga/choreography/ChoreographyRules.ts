@@ -1,12 +1,21 @@
 /** What cannot be projected, and what to do about it. */
 import type { Definition } from "../SagaDefinition.ts";
+import { ofDistribution } from "../SagaDeclared.ts";
 import { expectWhole, refuse } from "../SagaRules.ts";
 import type { Step } from "../SagaStep.ts";
 
+interface Distribution {
+  readonly home: string;
+  readonly owners: Readonly<Record<string, string>>;
+}
+
 /** Throws: a wrong distribution is a programming error, found at start. */
-export const check = <D, C>(definition: Definition<D, C>, home: string, owners: Readonly<Record<string, string>>): void => {
+export const check = <D, C>(definition: Definition<D, C>, distribution: Distribution): void => {
   expectWhole(definition);
   const { name, steps } = definition;
+  const wrong = ofDistribution(distribution);
+  if (wrong !== null) refuse(name, wrong);
+  const { home, owners } = distribution;
   for (const owned of Object.keys(owners)) {
     if (!steps.some((step) => step.name === owned)) {
       refuse(name, `no step "${owned}" to be owned by "${owners[owned]}": take it out of the owners, or name it as the definition does`);
@@ -24,7 +33,7 @@ const ofOwner = <D, C>(step: Step<D, C>, home: string, owner: string | undefined
       ? null
       : `"${step.name}" changes the aggregate, which is at home in "${home}": leave it out of the owners, or make it a Saga.step that "${owner}" answers`;
   }
-  return owner === undefined || owner === "" ? `nobody does "${step.name}": name the service that answers it in the owners` : null;
+  return typeof owner !== "string" || owner === "" ? `nobody does "${step.name}": name the service that answers it in the owners` : null;
 };
 
 const ofReplies = <D, C>(step: Step<D, C>): string | null => {
