@@ -14,7 +14,7 @@ import { type Delivery, formatPosition, MessageBus, type Subscription } from "..
 import type { BusError } from "../ports/StoreError.ts";
 import { StoreError } from "../ports/StoreError.ts";
 import { Transaction, UnitOfWork } from "../ports/UnitOfWork.ts";
-import { LeftAlone } from "./Batch.ts";
+import * as Batch from "./Batch.ts";
 import type { Failure } from "./Mailbox.ts";
 import * as Worker from "./Worker.ts";
 
@@ -58,9 +58,9 @@ export const handleBatch = <R>(options: Options<R>) => {
       else letters.push(letter(options.group, delivery, envelope.failure.problem, envelope.failure.detail));
     }
     const exits = read.length === 0 ? [] : yield* options.handle(read.map(({ envelope }) => envelope));
-    for (const [index, exit] of exits.entries()) {
-      const delivery = read[index]?.delivery;
-      if (delivery === undefined || Exit.isSuccess(exit)) continue;
+    for (const [index, { delivery }] of read.entries()) {
+      const exit = exits[index] ?? Exit.fail(Batch.refused(options.group, "its batch gave it no answer"));
+      if (Exit.isSuccess(exit)) continue;
       const failure = Cause.squash(exit.cause);
       // Not the message's fault. It comes again, and the inbox knows.
       const outage = outageOf(options.group, failure);
@@ -161,7 +161,7 @@ export const foreignMessage = ({ position, topic }: Extract<Delivery, { _tag: "F
 /** Nobody's fault: an outage, a full mailbox, an unknown commit, someone else's message. Null: the message's own. */
 export const outageOf = (group: string, failure: unknown): StoreError | null => {
   if (failure instanceof StoreError) return failure;
-  if (failure instanceof LeftAlone)
+  if (failure instanceof Batch.LeftAlone)
     return new StoreError({ reason: "Unavailable", operation: "MessageConsumer.handle", message: failure.message });
   return isMailboxFull(failure) ? unavailable(group) : null;
 };

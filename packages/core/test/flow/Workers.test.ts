@@ -232,6 +232,18 @@ describe("a message consumer", () => {
     );
   });
 
+  it("puts aside what its handler says nothing about: nothing is acknowledged unhandled", () => {
+    simulate(() =>
+      Effect.gen(function* () {
+        const forgetful = MessageConsumer.handleBatch(options(() => Effect.succeed([Exit.succeed(null)])));
+        yield* forgetful([delivery(command(1, "handled")), delivery(command(2, "forgotten"))]);
+        const letters = yield* (yield* DeadLetters).list("inventory", 10);
+        const detail = "inventory cannot handle this item: its batch gave it no answer";
+        expect(letters).toMatchObject([{ message: { id: "forgotten" }, problem: "poisoned", detail }]);
+      }),
+    );
+  });
+
   it("subscribes to the topics of its types, and again after a failure", () => {
     simulate(() =>
       Effect.gen(function* () {
