@@ -6,15 +6,15 @@
  * ahead of the database (G4, G6). Locks are taken in this order, and in key order within each.
  */
 import { Effect, Metric } from "effect";
-import type { TimerRequest } from "../domain/saga/Coordinator.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
 import type { IdempotencyKeys } from "../ports/IdempotencyKeys.ts";
 import { Inbox } from "../ports/Inbox.ts";
 import type { Outbox } from "../ports/Outbox.ts";
 import { StoreError } from "../ports/StoreError.ts";
-import { type Timer, type TimerKey, Timers } from "../ports/Timers.ts";
+import type { Timers } from "../ports/Timers.ts";
 import { Transaction, UnitOfWork } from "../ports/UnitOfWork.ts";
 import { type Aggregate, type Change, type Decision, type Input, type Stored, keyOf } from "./Aggregate.ts";
+import * as BatchTimers from "./BatchTimers.ts";
 import * as IdempotencyClaims from "./IdempotencyClaims.ts";
 import { type Sent, causeOf, sendAll } from "./Sending.ts";
 
@@ -178,7 +178,7 @@ interface Work<S, C, A> {
   readonly states: Map<string, S>;
   readonly stateOf: (key: string) => S;
   readonly sent: Array<Sent>;
-  readonly timers: Map<string, { readonly key: string; readonly request: TimerRequest }>;
+  readonly timers: Map<string, BatchTimers.Requested>;
   readonly accepted: Array<Accepted<S, C, A>>;
 }
 
@@ -231,7 +231,7 @@ const write = Effect.fnUntraced(function* <S, C, A, R>(
     [
       changes.length > 0 ? stored.save(changes) : Effect.void,
       sendAll(sent, now),
-      keepTime(stored.name, [...timers.values()], inputs),
+      BatchTimers.keep(stored.name, [...timers.values()], inputs),
       IdempotencyClaims.record(answersOf(stored, inputs, outcomes, repeats)),
     ],
     { concurrency: "unbounded", discard: true },
@@ -267,34 +267,6 @@ const changesOf = <S, A, R>(
   }
   return changes;
 };
-
-const keepTime = Effect.fnUntraced(function* <C>(
-  owner: string,
-  requests: ReadonlyArray<{ readonly key: string; readonly request: TimerRequest }>,
-  inputs: ReadonlyArray<Input<C>>,
-) {
-  const schedule: Array<Timer> = [];
-  const cancel: Array<TimerKey> = [];
-  for (const { key, request } of requests) {
-    if (request._tag === "Schedule") schedule.push({ owner, key, name: request.name, token: request.token, dueAt: request.at });
-    else cancel.push({ owner, key, name: request.name });
-  }
-  const fired = inputs.flatMap((input) => {
-    if (input._tag === "Timer") return [input.timer];
-    return input._tag === "Request" && input.completes !== null ? [input.completes] : [];
-  });
-  if (schedule.length + cancel.length + fired.length === 0) return;
-  const timers = yield* Timers;
-  // In whatever order: a firing that is scheduled anew has another token, and what is canceled is not scheduled.
-  yield* Effect.all(
-    [
-      schedule.length > 0 ? timers.schedule(schedule) : Effect.void,
-      cancel.length > 0 ? timers.cancel(cancel) : Effect.void,
-      fired.length > 0 ? timers.complete(fired) : Effect.void,
-    ],
-    { concurrency: "unbounded", discard: true },
-  );
-});
 
 /** What this batch decided under an idempotency key. */
 const answersOf = <S, C, A, R>(
