@@ -71,9 +71,11 @@ export class Books {
   /** Waits until at least so many checkouts are under way, or `load` is over. */
   async untilUnderWay(checkouts: number, load: Promise<unknown>): Promise<void> {
     let isOver = false;
-    void load.finally(() => {
+    const over = (): void => {
       isOver = true;
-    });
+    };
+    // How it ends is its owner's to hear.
+    load.then(over, over);
     while (!isOver && (await this.#runtime.runPromise(underWay)) < checkouts) await sleep(SHORT_POLL_MS);
   }
 

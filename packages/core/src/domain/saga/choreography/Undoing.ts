@@ -26,16 +26,13 @@ export const begin = <D, C>(
   now: Timestamp,
 ): Reaction<D, C> => {
   const { instance } = row;
-  if (instance === null)
-    return Watch.begin(
-      follow(undo(projection, { ...row, aborted }, now), (next) => [next, []]),
-      now,
-    );
+  if (instance === null) return Watch.begin(undo(projection, { ...row, aborted }, now), now);
   const data = { ...instance.data, outcomes: { ...instance.data.outcomes, ...outcomes } };
   const turned: Row<D> = { ...row, aborted, instance: { ...unhurried(instance), data, status: "compensating", failure: aborted.failure } };
-  return follow(
-    follow([turned, toldOf(projection, aborted, data)], (next) => undo(projection, next, now)),
-    (next) => Watch.begin([next, []], now),
+  const told = toldOf(projection, aborted, data);
+  return Watch.begin(
+    follow([turned, told], (next) => undo(projection, next, now)),
+    now,
   );
 };
 
