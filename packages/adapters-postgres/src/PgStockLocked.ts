@@ -82,7 +82,8 @@ const refusedRightly = Effect.fnUntraced(function* (
   const refused = commands.flatMap((command, index) => {
     const answer = answers[index];
     const isNew = command._tag !== "Adjust" && !view.holds.has(command.orderId);
-    return isNew && answer !== undefined && Result.isFailure(answer) ? [command.orderId] : [];
+    // What is not valid is so for whatever order there is.
+    return isNew && answer !== undefined && Result.isFailure(answer) && answer.failure._tag !== "InvalidQuantity" ? [command.orderId] : [];
   });
   const seen = yield* some(ledger, Holds, ledger.sql.lockHolds, refused);
   if (seen.length > 0) return yield* PgTransaction.failure("Contention", EXECUTE, "an order was seen for the first time twice");

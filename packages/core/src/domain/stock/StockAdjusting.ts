@@ -3,8 +3,9 @@ import { Result } from "effect";
 import { IDENTIFIER_MAX, STOCK_MAX, WAREHOUSES_MAX } from "../Limits.ts";
 import type { Timestamp } from "../Timestamp.ts";
 import type { Sku } from "./Sku.ts";
-import type { Adjust, StockAccepted } from "./StockCommand.ts";
+import type { Adjust, AdjustKind, StockAccepted } from "./StockCommand.ts";
 import type { StockEvent } from "./StockEvent.ts";
+import * as StockNames from "./StockNames.ts";
 import { type Adjustment, type Hold, quantityOf, shelfOf, type StockView } from "./StockState.ts";
 import { done, invalid, type Verdict } from "./StockVerdict.ts";
 import { tagOf, type Warehouse } from "./Warehouse.ts";
@@ -15,11 +16,16 @@ export const isAdjustmentId = (id: string): boolean => id.length > 0 && id.lengt
 /** Control characters, and surrogates without their other half. */
 const UNPRINTABLE = /[\p{Cc}\p{Cs}]/u;
 
+const KINDS: ReadonlySet<string> = new Set<AdjustKind>(["receive", "correct", "return"]);
+
 export const adjust = (state: StockView, command: Adjust, now: Timestamp): Verdict => {
   const { id, sku, delta, kind = "correct" } = command;
   const warehouse = tagOf(command.warehouse);
   if (!isAdjustmentId(id)) return invalid(`an adjustment's id has 1 to ${IDENTIFIER_MAX} printable characters`);
   if (!Number.isSafeInteger(delta) || Math.abs(delta) > STOCK_MAX) return invalid(`delta must be a whole number up to ${STOCK_MAX}`);
+  if (!StockNames.isShortName(sku)) return invalid(`a SKU has ${StockNames.SHORT_NAME}`);
+  if (warehouse !== undefined && !StockNames.isShortName(warehouse)) return invalid(`a warehouse has ${StockNames.SHORT_NAME}`);
+  if (!KINDS.has(kind)) return invalid(`a kind is one of ${[...KINDS].join(", ")}`);
   if (delta < 0 && kind !== "correct") return invalid("what was received or returned is not negative");
   const seen = state.adjustments.get(id);
   if (seen !== undefined) {

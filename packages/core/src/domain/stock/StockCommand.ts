@@ -119,6 +119,7 @@ export type StockRejection =
   | { readonly _tag: "HoldNotFound"; readonly orderId: OrderId }
   | { readonly _tag: "AlreadyShipped"; readonly orderId: OrderId }
   | { readonly _tag: "NotCommitted"; readonly orderId: OrderId }
+  /** A number out of its bounds, or a name that no record can keep: whatever is there, it is never granted. */
   | { readonly _tag: "InvalidQuantity"; readonly detail: string };
 
 /** Units in one place, or in all of them (G2): onHand = available + held + committed − shortage. */

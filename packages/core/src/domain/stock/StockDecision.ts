@@ -8,14 +8,16 @@ import type { Timestamp } from "../Timestamp.ts";
 import type { Sku } from "./Sku.ts";
 import { adjust } from "./StockAdjusting.ts";
 import type { StockAccepted, StockCommand } from "./StockCommand.ts";
+import * as StockNames from "./StockNames.ts";
 import { beyondLimit, checkedTtl, reserve, reservedOf } from "./StockReserving.ts";
 import { availableOf, shelfOf, type Hold, type StockView } from "./StockState.ts";
-import { done, type Verdict } from "./StockVerdict.ts";
+import { done, invalid, type Verdict } from "./StockVerdict.ts";
 import type { TakenLine } from "./Warehouse.ts";
 
 export const decide = (state: StockView, command: StockCommand, clock: Timestamp): Verdict => {
   if (command._tag === "Adjust") return adjust(state, command, latest(clock, state, undefined, [command.sku]));
   const hold = state.holds.get(command.orderId);
+  if (hold === undefined && !StockNames.isIdentifier(command.orderId)) return invalid(`an order's id has ${StockNames.IDENTIFIER}`);
   const lines = command._tag === "Reserve" ? command.lines : (hold?.lines ?? []);
   const now = latest(
     clock,

@@ -22,6 +22,7 @@ import * as Decision from "./StockDecision.ts";
 import * as StockBook from "./StockBook.ts";
 import { isAdjustmentId } from "./StockAdjusting.ts";
 import { apply, type StockEvent } from "./StockEvent.ts";
+import * as StockNames from "./StockNames.ts";
 import {
   availableOf,
   buyerKey,
@@ -113,7 +114,10 @@ export interface Touched {
   readonly buyers: ReadonlyArray<BuyerKey>;
 }
 
-/** What the commands touch by name, each once, in key order (the order in which engines lock). */
+/**
+ * What the commands touch by name, each once, in key order (the order in which engines lock). What is no name was never there, and a
+ * database may not even look for it.
+ */
 export const touches = (commands: ReadonlyArray<StockCommand>): Touched => {
   const orders = new Set<OrderId>();
   const adjustments = new Set<string>();
@@ -121,14 +125,17 @@ export const touches = (commands: ReadonlyArray<StockCommand>): Touched => {
   const buyers = new Set<BuyerKey>();
   for (const command of commands) {
     if (command._tag === "Adjust") {
-      // Another one was never counted, and a database may not even look for it.
       if (isAdjustmentId(command.id)) adjustments.add(command.id);
-      skus.add(command.sku);
+      if (StockNames.isShortName(command.sku)) skus.add(command.sku);
     } else {
-      orders.add(command.orderId);
+      if (StockNames.isIdentifier(command.orderId)) orders.add(command.orderId);
       if (command._tag !== "Reserve") continue;
-      for (const line of command.lines) skus.add(line.sku);
-      if (command.limit !== undefined) for (const line of command.lines) buyers.add(buyerKey(line.sku, command.limit.buyer));
+      const buyer = command.limit?.buyer;
+      for (const { sku } of command.lines) {
+        if (!StockNames.isShortName(sku)) continue;
+        skus.add(sku);
+        if (buyer !== undefined && StockNames.isIdentifier(buyer)) buyers.add(buyerKey(sku, buyer));
+      }
     }
   }
   return { orders: sorted(orders), adjustments: sorted(adjustments), skus: sorted(skus), buyers: sorted(buyers) };

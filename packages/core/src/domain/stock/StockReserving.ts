@@ -3,7 +3,8 @@ import { Result } from "effect";
 import { HOLD_TTL_MAX_MS, ORDER_LINES_MAX, QUANTITY_MAX, WAREHOUSES_MAX } from "../Limits.ts";
 import type { Timestamp } from "../Timestamp.ts";
 import { Quantity, type Sku, type StockLine } from "./Sku.ts";
-import type { Reserve, Reserved, StockCommand, StockRejection } from "./StockCommand.ts";
+import type { Reserve, Reserved, ReservePolicy, SplitPolicy, StockCommand, StockRejection } from "./StockCommand.ts";
+import * as StockNames from "./StockNames.ts";
 import * as StockPlacement from "./StockPlacement.ts";
 import { buyerKey, type Asked, type Hold, type StockView, sumLines } from "./StockState.ts";
 import type { TakenLine } from "./Warehouse.ts";
@@ -41,9 +42,10 @@ export const reserve = (state: StockView, command: Reserve, hold: Hold | undefin
  * their database check that.
  */
 export const ordinaryLines = (command: StockCommand): ReadonlyArray<StockLine> | null => {
-  if (command._tag !== "Reserve" || Result.isFailure(checkedTtl(command.ttlMillis))) return null;
+  if (command._tag !== "Reserve" || !StockNames.isIdentifier(command.orderId) || Result.isFailure(checkedTtl(command.ttlMillis)))
+    return null;
   const lines = checkedLines(command.lines);
-  if (Result.isFailure(lines)) return null;
+  if (Result.isFailure(lines) || !lines.success.every(({ sku }) => StockNames.isShortName(sku))) return null;
   const wishes = wishesOf(command, lines.success);
   return Result.isSuccess(wishes) && wishes.success === null ? lines.success : null;
 };
@@ -100,13 +102,20 @@ const ordinary = (lines: ReadonlyArray<StockLine>): StockPlacement.Request => ({
 const wishesOf = (command: Reserve, lines: ReadonlyArray<StockLine>): Result.Result<Asked | null, StockRejection> => {
   const { policy = "all", split = "never", warehouses = null, limit = null } = command;
   if (policy === "all" && split === "never" && warehouses === null && limit === null) return Result.succeed(null);
+  if (!POLICIES.has(policy)) return invalid(`a policy is one of ${[...POLICIES].join(", ")}`);
+  if (!SPLITS.has(split)) return invalid(`a split is one of ${[...SPLITS].join(", ")}`);
   if (warehouses !== null && (warehouses.length === 0 || warehouses.length > WAREHOUSES_MAX))
     return invalid(`a list of warehouses names 1 to ${WAREHOUSES_MAX}`);
   if (warehouses !== null && new Set(warehouses).size < warehouses.length) return invalid("a list of warehouses names each once");
+  if (warehouses !== null && !warehouses.every(StockNames.isShortName)) return invalid(`a warehouse has ${StockNames.SHORT_NAME}`);
+  if (limit !== null && !StockNames.isIdentifier(limit.buyer)) return invalid(`a buyer has ${StockNames.IDENTIFIER}`);
   if (limit !== null && !isQuantity(limit.perSku)) return invalid(`a limit is a whole number from 1 to ${QUANTITY_MAX}`);
   const buyer = limit === null ? null : { buyer: limit.buyer, perSku: Quantity.make(limit.perSku) };
   return Result.succeed({ lines, policy, warehouses, split, limit: buyer });
 };
+
+const POLICIES: ReadonlySet<string> = new Set<ReservePolicy>(["all", "partial"]);
+const SPLITS: ReadonlySet<string> = new Set<SplitPolicy>(["never", "allowed"]);
 
 const isSame = (hold: Hold, lines: ReadonlyArray<StockLine>, asked: Asked | null): boolean => {
   const before = hold.asked;

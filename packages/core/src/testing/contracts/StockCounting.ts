@@ -1,9 +1,14 @@
 /** The part of the stock contract about counting: adjustments, shortages, lists of commands, books. */
 import { Effect, Result } from "effect";
-import type { OrderId } from "../../domain/order/OrderId.ts";
+import { CustomerId, OrderId } from "../../domain/order/OrderId.ts";
+import { Sku } from "../../domain/stock/Sku.ts";
+import { Warehouse } from "../../domain/stock/Warehouse.ts";
 import type { StockReservation } from "../../ports/StockReservation.ts";
 import * as Contract from "../Contract.ts";
 import { line, no, same, sentence, word, yes } from "./StockShop.ts";
+
+/** As from a caller without types. */
+const UNCHECKED = { disableChecks: true };
 
 export const counting: ReadonlyArray<Contract.Case<StockReservation>> = [
   sentence("counts an adjustment once per id", (shop) =>
@@ -28,6 +33,32 @@ export const counting: ReadonlyArray<Contract.Case<StockReservation>> = [
       yield* same((yield* shop.books(apple)).onHand, 5);
       const counted = yes({ _tag: "Adjusted", sku: apple, onHand: 6, shortage: 0 });
       for (const _ of [1, 2]) yield* same(yield* shop.adjust("Lieferung Ä 7/世界 👋", apple, 1), counted);
+    }),
+  ),
+  sentence("refuses names that no record can keep, whoever brings them, and keeps nothing of it", (shop) =>
+    Effect.gen(function* () {
+      const apple = yield* shop.sku(5);
+      for (const name of ["", "two words", "München", "nul\u0000", "half\ud83d", "x@y", "x".repeat(129)]) {
+        const orderId = OrderId.make(name, UNCHECKED);
+        const sku = Sku.make(name, UNCHECKED);
+        const warehouse = Warehouse.make(name, UNCHECKED);
+        const buyer = CustomerId.make(name, UNCHECKED);
+        const lines = [line(apple, 1)];
+        const answers = [
+          yield* shop.ask({ _tag: "Reserve", orderId, lines, ttlMillis: 60_000 }),
+          yield* shop.ask({ _tag: "Reserve", orderId, lines, ttlMillis: 60_000, policy: "partial" }),
+          yield* shop.ask({ _tag: "Commit", orderId }),
+          yield* shop.ask({ _tag: "Release", orderId }),
+          yield* shop.request("a", lines, { warehouses: [warehouse] }),
+          yield* shop.request("b", lines, { limit: { buyer, perSku: 1 } }),
+          yield* shop.adjust("c", sku, 1),
+          yield* shop.adjust("d", apple, 1, { warehouse }),
+        ];
+        const said = JSON.stringify(name);
+        yield* same(answers.map(word), Array<string>(answers.length).fill("InvalidQuantity"), said);
+        yield* same(word(yield* shop.request("e", [line(sku, 1)], {})), "UnknownSku", said);
+      }
+      yield* same(yield* shop.books(apple), { onHand: 5, held: 0, committed: 0, available: 5, shortage: 0 });
     }),
   ),
   sentence("keeps why goods were counted: what was received or returned is not negative", (shop) =>

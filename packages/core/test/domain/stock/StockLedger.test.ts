@@ -2,6 +2,7 @@ import { Result } from "effect";
 import { describe, expect, test } from "vitest";
 import { OrderId, Sku, StockLedger, type StockCommand } from "../../../src/index.ts";
 import { IDENTIFIER_MAX, STOCK_MAX } from "../../../src/domain/Limits.ts";
+import * as StockNames from "../../../src/domain/stock/StockNames.ts";
 import { line, stocked } from "./StockModel.ts";
 
 const apple = Sku.make("apple");
@@ -116,6 +117,20 @@ describe("StockLedger", () => {
     expect(word(adjust("too much", STOCK_MAX))).toBe("InvalidQuantity");
     expect(word(adjust("all", -8))).toBe("Adjusted");
     expect(word(adjust("new", 0, Sku.make("new")))).toBe("Adjusted");
+  });
+
+  test("takes nothing but text for a name, and no word that it does not know", () => {
+    const word = (command: StockCommand) =>
+      Result.match(after([[0, command]]).answer ?? Result.fail(null), { onSuccess: (it) => it._tag, onFailure: (it) => it?._tag });
+    expect([5, null, undefined, {}, "", "a b", "a"].map(StockNames.isIdentifier)).toEqual([false, false, false, false, false, false, true]);
+    expect([5, "x".repeat(65), "x".repeat(64)].map(StockNames.isShortName)).toEqual([false, false, true]);
+    expect(word(reserve("o", 1))).toBe("Reserved");
+    const unknown = [
+      Object.assign(reserve("o", 1), { policy: "some" }),
+      Object.assign(reserve("o", 1), { split: null }),
+      Object.assign(adjust("k", 1), { kind: "stolen" }),
+    ];
+    expect(unknown.map(word)).toEqual(["InvalidQuantity", "InvalidQuantity", "InvalidQuantity"]);
   });
 
   test("names what commands touch, once each, in key order", () => {
