@@ -10,8 +10,8 @@
  *    late one what it would have done, if it is still awaited.
  * 4. A process that dies leaves its instances to their timers: whoever pumps them, here or elsewhere, asks again.
  * 5. While a call is under way here it is not made a second time here, and its undo waits for its end (`DirectSagaCalls`).
- * 6. An outcome that cannot be written is told by saga, instance and step. If it is refused for good, the function is called again
- *    ever more rarely (`DirectSagaRefusals`).
+ * 6. An outcome that cannot be written is told by saga, instance and step, and ends no other call. If it is refused for good, the
+ *    function is called again ever more rarely (`DirectSagaRefusals`).
  * 7. While a process follows an instance it need not read it: what it wrote last is a guess at what is there. A decision upon
  *    a guess always writes, and the write refuses an outdated one; then the instance is read.
  *
@@ -72,7 +72,7 @@ export interface DirectSaga<D> {
    * Starts the instance `id` and sees its steps through. Answers with the status that it came to; `running` or `compensating`
    * if a step gave no outcome, or has to come from elsewhere: then it goes on by its timer or message. An instance that was
    * started before is left alone: its present status. An id that is empty, longer than `INSTANCE_ID_MAX`, no well-formed Unicode, or
-   * has a NUL is refused: `Poisoned`.
+   * has a NUL is refused: `Poisoned`. It fails where an outcome could not be written, when the calls beside it have ended.
    */
   readonly run: (id: string, data: D) => Effect.Effect<SagaDecider.Status, Mailbox.Failure>;
   /** The same, answered as soon as the instance stands: `rest` sees it through. */
@@ -145,7 +145,9 @@ export const make = Effect.fnUntraced(function* <D, R>(
         status = handled.answer.status;
         // Not if another input of that commit moved it on.
         if (thread.written?.instance === instance) thread.guess = thread.written;
-        return Effect.forEach(asks, perform, { concurrency: "unbounded", discard: true });
+        // Each to its end: that an outcome cannot be written does not end the calls beside it.
+        const over = Effect.forEach(asks, (ask) => Effect.exit(perform(ask)), { concurrency: "unbounded" });
+        return Effect.flatMap(over, Exit.asVoidAll);
       };
       const perform = (ask: Ask): Effect.Effect<void, Mailbox.Failure> =>
         Effect.flatMap(refusals.isCalled(ask) ? begin(ask) : Effect.succeed(null), (call) => {

@@ -122,6 +122,49 @@ describe("a call that outlasts its step's time", () => {
   });
 });
 
+describe("a call beside one whose outcome cannot be written", () => {
+  const undo = { none: "nothing fails here" };
+  const buggy = (): typeof Ref.Type => {
+    throw new TypeError("a bug");
+  };
+  const sideBySide = Saga.make("room", { version: 1, data: Ref }).pipe(
+    Saga.parallel([
+      Saga.step("book", { send: Book, with: ref, done: Booked, onDone: buggy, undo, timeout: TIMEOUT_MS }),
+      Saga.step("clear", { send: Cancel, with: ref, done: Canceled, undo, timeout: TIMEOUT_MS }),
+    ]),
+    Saga.pivot("pay", { send: Pay, with: ref, done: Paid, undo, timeout: TIMEOUT_MS }),
+  );
+  const Instance = Schema.Struct({ steps: Schema.Record(Schema.String, Schema.Struct({ status: Schema.String })) });
+
+  it("goes on to its end, and its outcome counts", () => {
+    const calls: Array<string> = [];
+    const clear = Effect.gen(function* () {
+      calls.push("clear begins");
+      yield* Effect.sleep(TIMEOUT_MS / 2);
+      calls.push("clear ends");
+      return canceled;
+    });
+    const { failure, steps } = simulate(() =>
+      Effect.gen(function* () {
+        const saga = yield* DirectSaga.make({
+          definition: sideBySide,
+          steps: [
+            DirectSaga.step(Book, () => Effect.succeed(booked)),
+            DirectSaga.step(Cancel, () => clear),
+            DirectSaga.step(Pay, () => Effect.succeed(paid)),
+          ],
+        });
+        const failure = yield* Effect.flip(saga.run("r", { id: "r" }));
+        const found = yield* (yield* SagaStore).find("room", ["r"]);
+        return { failure, steps: Schema.decodeUnknownSync(Instance)(found.get("r")?.state).steps };
+      }),
+    );
+    expect(failure._tag).toBe("Poisoned");
+    expect(calls).toEqual(["clear begins", "clear ends"]);
+    expect(steps).toMatchObject({ book: { status: "sent" }, clear: { status: "done" } });
+  });
+});
+
 describe("a function that answers with what its step does not await", () => {
   it.each([
     ["another step's reply", () => Effect.succeed(paid), `answered with "room.paid.v1"`],
