@@ -78,8 +78,11 @@ export interface Options<D = never, C = never> {
   readonly older?: ReadonlyArray<Projection<D, C>>;
   /** What of it runs here. */
   readonly roles: ReadonlyArray<"consumer" | "worker">;
+  /** Inputs of one commit: `Mailbox.BATCH_MAX` unless it is said. */
   readonly mailbox?: Partial<Pick<Mailbox.Options<Input, Handled, never>, "batchMax">>;
+  /** Messages of one partition handed over at once: `MessageConsumer.CONSUMER_BATCH_MAX` unless it is said. */
   readonly batchMax?: number;
+  /** Timers claimed at once: `TimerPump.PUMP_BATCH_MAX` unless it is said. */
   readonly timersMax?: number;
 }
 
