@@ -122,6 +122,35 @@ describe("a call that outlasts its step's time", () => {
   });
 });
 
+describe("a call that somebody waits for", () => {
+  it("is interrupted with whoever is interrupted while it waits, and its timer asks again", () => {
+    const { last, calls } = simulate(() =>
+      Effect.gen(function* () {
+        const calls: Array<string> = [];
+        const book = (n: number) =>
+          n === 1 ? Effect.onInterrupt(Effect.never, () => Effect.sync(() => calls.push("interrupted"))) : Effect.succeed(booked);
+        const saga = yield* DirectSaga.make({
+          definition,
+          steps: [
+            DirectSaga.step(Book, () => Effect.suspend(() => book(calls.push("book")))),
+            DirectSaga.step(Cancel, () => Effect.succeed(canceled)),
+            DirectSaga.step(Pay, () => Effect.succeed(paid)),
+          ],
+        });
+        yield* Effect.timeoutOption(saga.run("r", { id: "r" }), TIMEOUT_MS / 2);
+        const before = calls.join();
+        yield* Effect.sleep(TIMEOUT_MS);
+        yield* TimerPump.pumpOnce("room", saga.onTimers);
+        yield* Effect.sleep(1);
+        const found = yield* (yield* SagaStore).find("room", ["r"]);
+        return { last: found.get("r")?.status, calls: [before, calls.join()] };
+      }),
+    );
+    expect(calls).toEqual(["book,interrupted", "book,interrupted,book"]);
+    expect(last).toBe("completed");
+  });
+});
+
 describe("a call beside one whose outcome cannot be written", () => {
   const undo = { none: "nothing fails here" };
   const buggy = (): typeof Ref.Type => {

@@ -42,19 +42,22 @@ const begin = <D, C>(definition: Definition<D, C>, instance: Instance<D>, step: 
 };
 
 /** Asks under the step's key. */
-export const ask = <D>(instance: Instance<D>, step: RemoteStep<D>, now: Timestamp): Transition<D, never> => {
-  const attempts = stateOf(instance, step.name).attempts + 1;
-  const dueAt = now + step.timeoutMillis;
-  const draft = step.command(instance.data, keysOf(instance, step.name));
-  return [withStep(instance, step.name, { status: "sent", attempts, dueAt }), [{ _tag: "Message", draft, answerBy: dueAt }]];
-};
+export const ask = <D>(instance: Instance<D>, step: RemoteStep<D>, now: Timestamp): Transition<D, never> =>
+  askBy(instance, step, step, now);
 
-/** Asks what became of a call that was not answered. */
-const probe = <D>(instance: Instance<D>, step: RemoteStep<D>, now: Timestamp): Transition<D, never> => {
-  if (step.probe === null) return ask(instance, step, now);
+/** Asks what became of a call that was not answered, if that can be asked; else for the call again, under its key. */
+const probe = <D>(instance: Instance<D>, step: RemoteStep<D>, now: Timestamp): Transition<D, never> =>
+  askBy(instance, step, step.probe ?? step, now);
+
+const askBy = <D>(
+  instance: Instance<D>,
+  step: RemoteStep<D>,
+  { command }: Pick<RemoteStep<D>, "command">,
+  now: Timestamp,
+): Transition<D, never> => {
   const attempts = stateOf(instance, step.name).attempts + 1;
   const dueAt = now + step.timeoutMillis;
-  const draft = step.probe.command(instance.data, keysOf(instance, step.name));
+  const draft = command(instance.data, keysOf(instance, step.name));
   return [withStep(instance, step.name, { status: "sent", attempts, dueAt }), [{ _tag: "Message", draft, answerBy: dueAt }]];
 };
 
