@@ -28,8 +28,11 @@ export const suite = (servers: Addresses | null, env: Readonly<Record<string, st
     await own.stack.ready();
     const books = new Books(own.stack);
     remove = async (lost) => {
-      await books.close();
-      await own.remove(lost);
+      try {
+        await books.close();
+      } finally {
+        await own.remove(lost);
+      }
     };
     shop = { stack: own.stack, books };
     failed = false;
