@@ -68,6 +68,8 @@ export const prepare = Effect.fnUntraced(function* (shard: Shard, generation: nu
   const line = lineOf(shard, redis);
   const known = shard.replica?.generation === generation ? shard.replica : null;
   const replica = known !== null && (yield* isThere(line, known)) ? known : yield* load(shard, line, generation, known);
+  // Asked too early: it is looked for again.
+  if (replica === "Unopened") return null;
   if (replica === null) return end(shard, generation);
   shard.replica = replica;
   shard.redis = redis;
@@ -134,13 +136,15 @@ const isThere = Effect.fnUntraced(function* (line: StockStream.Line, replica: Re
 /** Loads of a log whose snapshot was replaced meanwhile. */
 const LOADS_MAX = 5;
 
-/** From nothing. `known`: what this process knew before; a log that ends below it has lost something. */
+/** From nothing. `Unopened`: nobody has begun the generation, as far as is known here. `known`: what this process knew before; a log that ends below it has lost something. */
 const load = Effect.fnUntraced(function* (
   shard: Shard,
   line: StockStream.Line,
   generation: number,
   known: Replica | null,
-): Effect.fn.Return<Replica | null, RedisError> {
+): Effect.fn.Return<Replica | "Unopened" | null, RedisError> {
+  const last = (yield* StockStream.top(line)) ?? "0-0";
+  if (known === null && placeOf(last).generation < generation) return "Unopened";
   for (let attempt = 0; attempt < LOADS_MAX; attempt++) {
     const entries = yield* StockStream.entries(line, "-");
     const top = placeOf(entries.at(-1)?.place ?? "0-0");

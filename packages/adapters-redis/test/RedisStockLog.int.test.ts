@@ -36,6 +36,20 @@ describe.runIf(url !== "")("RedisStockLog keeps the contract of StockLog: it", (
 });
 
 describe.runIf(url !== "")("RedisStockLog", () => {
+  test("a process that asked before anybody opened the generation finds it once it is open", () =>
+    Effect.gen(function* () {
+      const { all } = yield* processes(2);
+      const [early, opener] = [at(all, 0), at(all, 1)];
+      for (const generation of [1, 2]) {
+        expect(words(yield* early.execute(0, generation, [reserve("a")]))).toEqual(["Ended"]);
+        expect(yield* early.read(0, generation)).toBeNull();
+        yield* opener.open(0, generation, StockLedger.empty);
+        yield* opener.execute(0, generation, [receive(3)]);
+        expect(words(yield* early.execute(0, generation, [reserve("a")]))).toEqual(["Reserved"]);
+      }
+      expect(words(yield* early.execute(0, 1, [reserve("b")]))).toEqual(["Ended"]);
+    }).pipe(Effect.scoped, Effect.runPromise));
+
   test("lets processes that contend for one SKU sell each unit once, and answers all of them", () =>
     Effect.gen(function* () {
       const { connect, all } = yield* processes(4);

@@ -82,6 +82,12 @@ export const make = Effect.fnUntraced(function* ({
     if (decided === null) return null;
     if (!durable) {
       yield* journal.send(serving, decided.writes.holds);
+      const others = unwritten(commands, decided);
+      if (others.size === 0) return decided.answers;
+      // Granted before, maybe by a try whose answer was lost: nobody else may know of them.
+      const before = yield* looking(serving, (view) => heldBy(view, others));
+      if (before === null) return null;
+      yield* journal.send(serving, before);
       return decided.answers;
     }
     // Those that were granted before, too: whoever was told of them may have died since.
@@ -206,6 +212,20 @@ const grantedIn = (commands: ReadonlyArray<StockCommand>, answers: ReadonlyArray
       return answer !== undefined && Result.isSuccess(answer);
     }),
   );
+
+/** Orders that were granted, and not by these writes. */
+const unwritten = (
+  commands: ReadonlyArray<StockCommand>,
+  { answers, writes }: Pick<StockLedger.Batch, "answers" | "writes">,
+): ReadonlySet<OrderId> => {
+  // As nearly always: all of them were, or refused.
+  if (writes.holds.length === answers.length) return NOBODY;
+  const others = new Set(grantedIn(commands, answers));
+  for (const { orderId } of writes.holds) others.delete(orderId);
+  return others;
+};
+
+const NOBODY: ReadonlySet<OrderId> = new Set();
 
 const heldBy = (view: StockLedger.StockView, orders: ReadonlySet<OrderId>): ReadonlyArray<StockLedger.Hold> =>
   [...orders].flatMap((orderId) => {

@@ -31,6 +31,8 @@ export interface Shard {
    * serves has to be asked again.
    */
   readonly ask: <A>(serving: StockServing, question: Effect.Effect<A | "Ended", StoreError>) => Effect.Effect<A | null, StoreError>;
+  /** Whether the log is on the same server as before; if not, whatever is due was done about it. Says nothing about the log itself. */
+  readonly compare: (serving: StockServing) => Effect.Effect<void, StoreError>;
   /** Ends `from`, if it still serves, and begins anew from the ledger: on the log if it answers, else without it. */
   readonly renew: (from: StockServing, why: string) => Effect.Effect<void, StoreError>;
   /** Looks whether the log answers, and lets it serve when it has for long enough. While the ledger serves. */
@@ -150,15 +152,20 @@ export const make: Effect.Effect<Shard, never, StockBooks | StockLog> = Effect.g
     return null;
   });
 
-  const ended = Effect.fnUntraced(function* (from: StockServing): Effect.fn.Return<null, StoreError> {
+  /** `wasOpen`: when it was asked, which may have been before somebody opened it. */
+  const ended = Effect.fnUntraced(function* (from: StockServing, wasOpen: boolean): Effect.fn.Return<null, StoreError> {
     const since = state.known?.since ?? 0;
-    const isOpening = state.opened !== from.generation && (yield* Clock.currentTimeMillis) - since < OPENING_MS;
+    const isOpening = !wasOpen && (yield* Clock.currentTimeMillis) - since < OPENING_MS;
     if (!isOpening) yield* renew(from, "its log is no more");
     else if (!(yield* isOver(from))) yield* Effect.sleep(Duration.millis(OPENING_LOOK_MS));
     return null;
   });
 
-  const ask: Shard["ask"] = Effect.fnUntraced(function* (from, question) {
+  /** Null: no answer, or one of another server. */
+  const answered = Effect.fnUntraced(function* <A>(
+    from: StockServing,
+    question: Effect.Effect<A, StoreError>,
+  ): Effect.fn.Return<{ readonly answer: A } | null, StoreError> {
     const isSame = Effect.map(log.server, (server) => from.server !== null && sameServer(server, from.server));
     const asked = Effect.gen(function* () {
       if (!(yield* isSame)) return { _tag: "Other" } as const;
@@ -169,12 +176,21 @@ export const make: Effect.Effect<Shard, never, StockBooks | StockLog> = Effect.g
     if (result._tag === "Failure") return yield* failed(from, result.failure);
     state.failed = 0;
     if (result.success._tag === "Other") return yield* Effect.as(renew(from, "another server answers"), null);
-    const { answer } = result.success;
-    if (answer === "Ended") return yield* ended(from);
+    return result.success;
+  });
+
+  const ask: Shard["ask"] = Effect.fnUntraced(function* (from, question) {
+    const wasOpen = state.opened === from.generation;
+    const said = yield* answered(from, question);
+    if (said === null) return null;
+    const { answer } = said;
+    if (answer === "Ended") return yield* ended(from, wasOpen);
     state.opened = from.generation;
     state.said.clear();
     return answer;
   });
+
+  const compare: Shard["compare"] = (from) => Effect.asVoid(answered(from, Effect.void));
 
   const probe = Effect.fnUntraced(function* (from: StockServing): Effect.fn.Return<void, StoreError> {
     const server = yield* Effect.result(timed(log.server, ASK_TIMEOUT_MS));
@@ -188,7 +204,7 @@ export const make: Effect.Effect<Shard, never, StockBooks | StockLog> = Effect.g
     yield* one.withPermits(1)(begin(from, server.success, "it answers"));
   });
 
-  return { serving, refresh, ask, renew, probe };
+  return { serving, refresh, ask, compare, renew, probe };
 });
 
 const sameServer = (left: LogServer, right: LogServer): boolean => left.runId === right.runId && left.replicationId === right.replicationId;

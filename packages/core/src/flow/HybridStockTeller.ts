@@ -89,7 +89,7 @@ export const make = Effect.fnUntraced(function* (shard: Shard): Effect.fn.Return
       yield* Metric.update(retold, left.length);
       if (left.some(({ commands }) => commands.length === 0)) return yield* replace(serving, REVOKED);
       // Also when there is nothing to tell: whether the server is still the same shows when it is asked.
-      yield* left.length > 0 ? tell(serving, left) : shard.ask(serving, Effect.void);
+      yield* left.length > 0 ? tell(serving, left) : shard.compare(serving);
     }),
   };
 });
