@@ -47,13 +47,14 @@ export class PgClient extends Context.Service<
     ) => Effect.Effect<PgResult<Row>, StoreError, Transaction>;
     /**
      * Users' own statements in the open transaction, on the driver library's handle (`PgDrizzle` is the same for drizzle). The
-     * commit stays with `UnitOfWork`. A database error is classified as any other, and dooms the transaction; what else `run`
-     * rejects with is a defect. Await every statement: the handle ends with the transaction.
+     * commit stays with `UnitOfWork`: a statement that would begin or end a transaction is not sent, as with `within`. A database
+     * error is classified as any other, and dooms the transaction; what else `run` rejects with is a defect. Await every
+     * statement: the handle ends with the transaction.
      */
     readonly use: <A>(operation: string, run: (native: PgNative) => Promise<A>) => Effect.Effect<A, StoreError, Transaction>;
     /**
      * The driver library's handle of the open transaction itself. Unlike with `use`, failures of its promises are yours to
-     * classify. A statement that fails on it dooms the transaction all the same.
+     * classify. A statement that fails on it, or was not sent, dooms the transaction all the same.
      */
     readonly native: Effect.Effect<PgNative, StoreError, Transaction>;
   }
@@ -146,11 +147,7 @@ const inTransaction = <Row extends object>(
   );
 
 const refused = (operation: string, ending: string): Effect.Effect<never, StoreError> =>
-  PgTransaction.failure(
-    "Misuse",
-    operation,
-    `a statement is a ${ending}: this transaction commits when its function has ended, and rolls back when that fails. Leave the statement out; to roll back, fail or throw; to take part of it back, use a savepoint`,
-  );
+  PgTransaction.failure("Misuse", operation, PgStatements.whyNot(ending));
 
 const use = <A>(
   { driver, home }: Scope,

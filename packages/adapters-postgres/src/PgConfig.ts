@@ -93,12 +93,21 @@ export const config: Config.Config<PgConfig> = Config.all({
   poolSize: Config.withDefault(Config.Int("POSTGRES_POOL_SIZE"), POOL_SIZE),
 }).pipe(Config.map(make));
 
+/** Timers of Node end at 2³¹ milliseconds, and so do the server's settings; beyond it they would run out at once. None is without an end. */
+const TIMEOUT_MAX_MS = 24 * 24 * 60 * 60 * 1_000;
+const TIMEOUTS = ["connectTimeout", "statementTimeout", "lockTimeout", "idleInTransactionTimeout"] as const;
+
 /** What is wrong with a configuration, or null. Never shows the address. */
 export const problemOf = (config: PgConfig): string | null => {
   const problem = nameProblem(config.schema, config.tablePrefix);
   if (problem !== null) return problem;
   if (!Number.isSafeInteger(config.poolSize) || config.poolSize < 1)
     return `poolSize must be a whole number of at least 1, not ${config.poolSize}`;
+  for (const name of TIMEOUTS) {
+    const millis = Duration.toMillis(config[name]);
+    if (!(millis >= 1 && millis <= TIMEOUT_MAX_MS)) return `${name} must be from 1 millisecond to 24 days, not ${millis} milliseconds`;
+  }
+  if (config.applicationName.includes("\u0000")) return "applicationName cannot hold a NUL";
   const url = Redacted.value(config.url);
   if (!URL.canParse(url) || !/^postgres(ql)?:/.test(url)) return "url must have the form postgres://user:password@host:port/database";
   return null;

@@ -22,7 +22,7 @@ import * as PgStores from "./PgStores.ts";
 export interface Sql {
   /** `Row` is what the statement's columns are. */
   readonly query: <Row extends object>(text: string, values?: ReadonlyArray<PgValue>) => Promise<ReadonlyArray<Row>>;
-  /** The driver library's own handle, for query builders: `PgDrizzle.of(sql.native)`. The commit stays with the client. */
+  /** The driver library's own handle, for query builders: `PgDrizzle.of(sql.native)`. The commit stays with the client: there too a `commit` is a `Misuse`. */
   readonly native: PgNative;
 }
 

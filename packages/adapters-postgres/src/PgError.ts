@@ -6,6 +6,8 @@
  */
 import { StoreError, type StoreReason } from "@org/saga-core";
 import { Predicate } from "effect";
+import * as PgStatements from "./PgStatements.ts";
+import * as PgText from "./PgText.ts";
 
 /** Where the error came up. What is lost while committing may have happened. */
 export type Phase = "statement" | "commit";
@@ -31,6 +33,8 @@ export const classify = (operation: string, phase: Phase, thrown: unknown, home:
       message: `connection: ${connectionProblem(cause)}`,
     });
   }
+  if (cause instanceof PgStatements.EndsTransaction) return new StoreError({ reason: "Misuse", operation, message: cause.message });
+  if (cause instanceof PgText.NotUnicode) return new StoreError({ reason: "Refused", operation, message: cause.message });
   // The driver itself could not handle it, e.g. a value that it cannot encode: the same again cannot help.
   const reason = phase === "commit" ? "Unknown" : "Refused";
   return new StoreError({ reason, operation, message: `driver: ${cause instanceof Error ? cause.name : "unknown error"}` });
@@ -44,6 +48,7 @@ export const isDatabaseError = (thrown: unknown): boolean => {
   const cause = rootOf(thrown);
   if (serverErrorOf(cause) !== null) return true;
   if (!(cause instanceof Error)) return false;
+  if (cause instanceof PgStatements.EndsTransaction) return true;
   return DRIVER_TEXT.test(cause.message) || (systemCodeOf(cause) !== null && Predicate.hasProperty(cause, "syscall"));
 };
 
@@ -101,6 +106,8 @@ const EXACT: ReadonlyMap<string, StoreReason> = new Map([
   ["57014", "Contention"],
   // A table changed its shape under a prepared statement.
   ["0A000", "Contention"],
+  // A prepared statement is gone: somebody else's hand on the connection, nothing is wrong with the item.
+  ["26000", "Unavailable"],
   ["40003", "Unknown"],
   // A statement before it had failed, and whoever sent it went on.
   ["25P02", "Refused"],
@@ -177,14 +184,15 @@ const NAMES: ReadonlyMap<string, string> = new Map([
   ["23514", "check_violation"],
   ["25P02", "in_failed_sql_transaction"],
   ["25P03", "idle_in_transaction_session_timeout: the process said nothing for longer than idleInTransactionTimeout"],
-  ["25006", "read_only_sql_transaction: this server takes no writes, connect to the primary"],
+  ["25006", "read_only_sql_transaction: no writes here: connect to the primary, or look at default_transaction_read_only"],
+  ["26000", "invalid_sql_statement_name: a prepared statement is gone; PgBouncer needs session pooling"],
   ["28000", "invalid_authorization_specification"],
   ["28P01", "invalid_password"],
   ["3D000", "invalid_catalog_name: the database does not exist"],
   ["3F000", "invalid_schema_name: run the migrations"],
   ["40001", "serialization_failure"],
   ["40P01", "deadlock_detected"],
-  ["42501", "insufficient_privilege"],
+  ["42501", "insufficient_privilege: grant the role what docs/migrations.md names"],
   ["42703", "undefined_column: run the migrations"],
   ["42P01", "undefined_table: run the migrations"],
   ["53100", "disk_full: free space on the server"],

@@ -204,14 +204,19 @@ const appliedOf = (rows: ReadonlyArray<AppliedRow>): Applied => new Map(rows.map
 
 const OPERATION = "PgMigrations.status";
 
+const PLACES = "select to_regnamespace($1) is not null as has_schema, to_regclass($2) is not null as has_table";
+
+interface PlacesRow {
+  readonly has_schema: boolean;
+  readonly has_table: boolean;
+}
+
+const placesOf = (client: PgClient["Service"]): ReadonlyArray<string> => [client.quoted, PgMigrationSql.table(client)];
+
 /** What is applied, as seen from outside. Nothing, where there is no schema yet. */
 const appliedNow = Effect.gen(function* () {
   const client = yield* PgClient;
-  const found = yield* client.query<{ readonly has_schema: boolean; readonly has_table: boolean }>(
-    OPERATION,
-    "select to_regnamespace($1) is not null as has_schema, to_regclass($2) is not null as has_table",
-    [client.quoted, PgMigrationSql.table(client)],
-  );
+  const found = yield* client.query<PlacesRow>(OPERATION, PLACES, placesOf(client));
   const hasSchema = found.rows[0]?.has_schema === true;
   if (found.rows[0]?.has_table !== true) return { hasSchema, applied: appliedOf([]) };
   const { rows } = yield* client.query<AppliedRow>(OPERATION, PgMigrationSql.readApplied(client));
@@ -220,12 +225,10 @@ const appliedNow = Effect.gen(function* () {
 
 /** The same inside the transaction; makes schema and table where they are missing. */
 const appliedIn = Effect.fnUntraced(function* (session: PgSession, client: PgClient["Service"]): Effect.fn.Return<Applied, Failure> {
-  // `if not exists` alone would need the right to create schemas even where there is one.
-  const schema = yield* statement<{ readonly exists: boolean }>(session, BOOTSTRAP, "select to_regnamespace($1) is not null as exists", [
-    client.quoted,
-  ]);
-  if (schema.rows[0]?.exists !== true) yield* script(session, BOOTSTRAP, PgMigrationSql.createSchema(client));
-  yield* script(session, BOOTSTRAP, PgMigrationSql.createTable(client));
+  // `if not exists` alone would need the right to create them even where they are: a service may have none.
+  const { rows: found } = yield* statement<PlacesRow>(session, BOOTSTRAP, PLACES, placesOf(client));
+  if (found[0]?.has_schema !== true) yield* script(session, BOOTSTRAP, PgMigrationSql.createSchema(client));
+  if (found[0]?.has_table !== true) yield* script(session, BOOTSTRAP, PgMigrationSql.createTable(client));
   const { rows } = yield* statement<AppliedRow>(session, BOOTSTRAP, PgMigrationSql.readApplied(client));
   return appliedOf(rows);
 });

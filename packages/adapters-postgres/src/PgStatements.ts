@@ -5,6 +5,15 @@
  * Words in comments, strings, quoted names and bodies of functions (`$$…$$`, `begin atomic … end`) are none.
  */
 
+/** A statement that was not sent, on a handle that is the driver library's own. */
+export class EndsTransaction extends Error {
+  override readonly name = "EndsTransaction";
+}
+
+/** What to say of such a statement. */
+export const whyNot = (ending: string): string =>
+  `a statement is a ${ending}: this transaction commits when its function has ended, and rolls back when that fails. Leave the statement out; to roll back, fail or throw; to take part of it back, use a savepoint`;
+
 /** The first such statement by its words, in upper case; null if there is none. */
 export const endsTransaction = (text: string): string | null => {
   // Most statements begin with another word, and no second one follows: they cost no more than this.

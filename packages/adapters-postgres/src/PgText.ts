@@ -1,7 +1,20 @@
 /** What text becomes on its way into PostgreSQL. */
 
-/** PostgreSQL's text holds no NUL. */
-export const storable = (text: string): string => text.replaceAll("\u0000", "\uFFFD");
+/** PostgreSQL's text holds no NUL, and no half of a surrogate pair. */
+export const storable = (text: string): string => text.replaceAll("\u0000", "\uFFFD").toWellFormed();
+
+/** A text that the database would take for another one. */
+export class NotUnicode extends Error {
+  override readonly name = "NotUnicode";
+}
+
+/**
+ * Throws for a text with half of a surrogate pair. It would travel as U+FFFD: keys that differ there would be one, and whoever
+ * looks for the key that was written would not find it.
+ */
+export const checkUnicode = (value: unknown): void => {
+  if (typeof value === "string" && !value.isWellFormed()) throw new NotUnicode("a text is not Unicode: it has half of a surrogate pair");
+};
 
 /**
  * JSON texts as one text, with a character between them that JSON cannot hold. As an array of texts each would be escaped on the

@@ -7,6 +7,8 @@
 import type { PGlite, Transaction } from "@electric-sql/pglite";
 import { Duration } from "effect";
 import type { BeginRow, PgDriver, PgResult, PgSession, PgValue } from "./PgDriver.ts";
+import * as PgHandle from "./PgHandle.ts";
+import * as PgText from "./PgText.ts";
 
 /** The driver of an instance: always the same one, so that all clients of an instance know each other's transactions. */
 export const of = (instance: PGlite): PgDriver => {
@@ -42,6 +44,7 @@ export const of = (instance: PGlite): PgDriver => {
 const drivers = new WeakMap<PGlite, PgDriver>();
 
 const run = async <Row extends object>(on: PGlite | Transaction, text: string, values: ReadonlyArray<PgValue>): Promise<PgResult<Row>> => {
+  for (const value of values.flat()) PgText.checkUnicode(value);
   const result = await on.query<Row>(text, [...values]);
   return { rows: result.rows, count: result.affectedRows ?? 0 };
 };
@@ -57,17 +60,20 @@ const begin = (instance: PGlite, first: string): Promise<PgSession> => {
     const { rows } = await transaction.query<BeginRow>(first);
     const [facts] = rows;
     if (facts === undefined) throw new Error("BEGIN has no answer");
+    const handle = PgHandle.guarded(transaction, () => false);
     opened.resolve({
       now: facts.now,
-      native: { _tag: "Pglite", instance, transaction },
+      native: { _tag: "Pglite", instance, transaction: handle.guarded },
       query: (text, values) => run(transaction, text, values),
       script: async (text) => {
         await transaction.exec(text);
       },
       commit: async () => {
-        ending.resolve("commit");
+        const refused = handle.refused();
+        ending.resolve(refused === null ? "commit" : "rollback");
         try {
           await ended;
+          if (refused !== null) throw refused;
           return "Committed";
         } catch (cause) {
           if (isAborted(cause)) return "RolledBack";

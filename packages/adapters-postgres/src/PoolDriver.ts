@@ -7,7 +7,9 @@ import { Duration, Predicate, Redacted } from "effect";
 import pg from "pg";
 import type { BeginRow, PgDriver, PgResult, PgScalar, PgSession, PgValue } from "./PgDriver.ts";
 import type { PgConfig } from "./PgConfig.ts";
+import * as PgHandle from "./PgHandle.ts";
 import * as PgListener from "./PgListener.ts";
+import * as PgText from "./PgText.ts";
 
 export interface PoolDriver extends PgDriver {
   readonly pool: pg.Pool;
@@ -93,8 +95,9 @@ const settingsOf = (config: PgConfig): string =>
 
 const run = async <Row extends object>(client: pg.PoolClient, text: string, values: ReadonlyArray<PgValue>): Promise<PgResult<Row>> => {
   const name = nameOf(text);
-  gather(client);
   const encoded = values.map((value) => (isList(value) ? arrayOf(value) : value));
+  for (const value of encoded) PgText.checkUnicode(value);
+  gather(client);
   const result = await client.query<Row>(name === null ? { text, values: encoded } : { name, text, values: encoded });
   return { rows: result.rows, count: result.rowCount ?? 0 };
 };
@@ -201,6 +204,7 @@ const begin = async (client: pg.PoolClient, first: string, until: "begun" | "sen
   let isEnded = false;
   let isReleased = false;
   let isUseless = false;
+  const handle = PgHandle.guarded(client, () => isEnded);
   const release = (isBroken: boolean): void => {
     if (!isReleased) client.release(isBroken || isUseless);
     isReleased = true;
@@ -209,7 +213,7 @@ const begin = async (client: pg.PoolClient, first: string, until: "begun" | "sen
     get now() {
       return facts?.now ?? 0;
     },
-    native: { _tag: "Pool", client: guarded(client, () => isEnded) },
+    native: { _tag: "Pool", client: handle.guarded },
     query: async (text, values) => {
       const answer = run<never>(client, text, values).catch((cause: unknown) => {
         isUseless ||= cause instanceof pg.DatabaseError && isSpent(cause);
@@ -225,8 +229,10 @@ const begin = async (client: pg.PoolClient, first: string, until: "begun" | "sen
     commit: async () => {
       isEnded = true;
       try {
-        const { command } = await client.query("commit");
+        const refused = handle.refused();
+        const { command } = await client.query(refused === null ? "commit" : "rollback");
         release(false);
+        if (refused !== null) throw refused;
         return command === "ROLLBACK" ? "RolledBack" : "Committed";
       } catch (cause) {
         release(true);
@@ -245,20 +251,6 @@ const begin = async (client: pg.PoolClient, first: string, until: "begun" | "sen
   };
 };
 
-/**
- * A user's handle. A connection goes back to the pool when its transaction ends, and on to the next one: whoever kept the
- * handle would write into that. And only the transaction gives it back.
- */
-const guarded = (client: pg.PoolClient, isEnded: () => boolean): pg.PoolClient =>
-  new Proxy(client, {
-    get: (target, name): unknown => {
-      if (isEnded()) throw new Error("the transaction has ended: its client cannot be used any more");
-      if (name === "release" || name === "end") throw new Error("the client belongs to the transaction, and is released with it");
-      const value: unknown = Reflect.get(target, name);
-      return typeof value === "function" ? (...args: ReadonlyArray<unknown>): unknown => Reflect.apply(value, target, args) : value;
-    },
-  });
-
 /** The row of the last of several answers. */
 const factsOf = (results: unknown): BeginRow | undefined => {
   const answers: ReadonlyArray<unknown> = Array.isArray(results) ? results : [];
@@ -269,14 +261,18 @@ const factsOf = (results: unknown): BeginRow | undefined => {
 
 const isBeginRow = (row: unknown): row is BeginRow => Predicate.hasProperty(row, "now") && typeof row.now === "number";
 
-/** The server answered: the statement failed, the connection is well. */
-const isStatementError = (cause: unknown): boolean => cause instanceof pg.DatabaseError && cause.severity === "ERROR" && !isSpent(cause);
+/** The server answered that the statement failed, or it was not sent: the connection is well. */
+const isStatementError = (cause: unknown): boolean =>
+  cause instanceof PgText.NotUnicode || (cause instanceof pg.DatabaseError && cause.severity === "ERROR" && !isSpent(cause));
 
 /** The connection would answer the same again, so it is closed here. */
-const isSpent = ({ code }: pg.DatabaseError): boolean => code === READ_ONLY || code === STALE_PLAN;
+const isSpent = ({ code }: pg.DatabaseError): boolean => code === READ_ONLY || code === STALE_PLAN || code === NO_PLAN;
 
 /** The server takes no writes: it was failed over from. Its connections stay open; a new one may lead to the primary. */
 const READ_ONLY = "25006";
 
 /** A migration changed a column's type: the connection's prepared statements cannot be used any more. */
 const STALE_PLAN = "0A000";
+
+/** Its prepared statements are gone: `deallocate all`, or a pooler that lends one connection to several. */
+const NO_PLAN = "26000";

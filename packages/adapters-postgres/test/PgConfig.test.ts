@@ -43,6 +43,12 @@ describe("PgConfig", () => {
     [{ url: URL_TEXT, schema: "a".repeat(64) }, /schema name/],
     [{ url: URL_TEXT, poolSize: 0 }, /poolSize/],
     [{ url: URL_TEXT, poolSize: 1.5 }, /poolSize/],
+    [{ url: URL_TEXT, statementTimeout: 0 }, /statementTimeout must be from 1 millisecond to 24 days/],
+    [{ url: URL_TEXT, statementTimeout: Duration.days(30) }, /statementTimeout must be from/],
+    [{ url: URL_TEXT, lockTimeout: Duration.infinity }, /lockTimeout must be from/],
+    [{ url: URL_TEXT, connectTimeout: Duration.infinity }, /connectTimeout must be from/],
+    [{ url: URL_TEXT, idleInTransactionTimeout: -1 }, /idleInTransactionTimeout must be from/],
+    [{ url: URL_TEXT, applicationName: "a\u0000b" }, /applicationName cannot hold a NUL/],
     [{ url: "secret-value" }, /url must have the form/],
     [{ url: "mysql://user:secret-value@host/db" }, /url must have the form/],
   ])("a client refuses a wrong configuration before it connects: %j", async (options, message) => {

@@ -24,6 +24,7 @@ describe("what the server answers", () => {
     ["54000", "Refused"],
     ["08006", "Unavailable"],
     ["25006", "Unavailable"],
+    ["26000", "Unavailable"],
     ["25P03", "Unavailable"],
     ["42P01", "Unavailable"],
     ["42501", "Unavailable"],
