@@ -50,6 +50,12 @@ describe("saga check", () => {
   test.each([
     ["is not there", join(tmpdir(), "saga-check-nothing", "none.mjs"), CliFailure.FAILED, /^saga: cannot load .*none\.mjs: /],
     ["throws", moduleOf("throw new Error('no luck')"), CliFailure.FAILED, /^saga: cannot load .*: no luck$/],
+    [
+      "exports a saga without a pivot",
+      moduleOf("export const saga = { name: 'trip', phase: 'open', steps: [{ name: 'seat' }] }"),
+      CliFailure.FAILED,
+      /^saga: saga "trip" has no pivot, so it is not checked: declare .* Saga\.pivot, or do not export it$/,
+    ],
     ["exports no saga", moduleOf("export const saga = { phase: 'open', steps: [] }"), CliFailure.USAGE, /exports no saga: export what/],
   ])("says what is wrong with a module that %s", async (_, module, expected, message) => {
     const { code, stdout, stderr } = await check(module);

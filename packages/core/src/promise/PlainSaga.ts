@@ -94,7 +94,7 @@ export interface PlainSaga<D, O = never> {
   readonly cancel: (id: string, by: string) => Promise<Status | null>;
   /** In `compensationFailed`: asks again for what is left to undo. */
   readonly resume: (id: string, said: Said) => Promise<Status | null>;
-  /** In `compensationFailed`: takes somebody's word that `step` was undone by hand. */
+  /** In `compensationFailed`: takes somebody's word that `step` was undone by hand. A name that is no step's is a `Misuse`. */
   readonly resolve: (id: string, step: string, said: Said) => Promise<Status | null>;
   /** Null: there is no such instance. */
   readonly find: (id: string) => Promise<Instance<D | O> | null>;
@@ -132,12 +132,24 @@ export const make = Effect.fnUntraced(function* <Own, D, B, O extends ReadonlyAr
   const replies =
     messages.length === 0 ? Layer.empty : MessageConsumer.layer({ group: name, catalogue, types: messages, handle: saga.handle });
   yield* session.source(Layer.mergeAll(TimerPump.layer(name, saga.onTimers), starts, replies));
-  const tell = (id: string, word: (now: number) => Word) =>
-    session.call(saga.tell(id, word)).then((told) => {
+  const names = new Set(
+    [SagaShape.of(definition), ...older.map(({ shape }) => shape)].flatMap(({ steps }) => steps.map((each) => each.name)),
+  );
+  const wrongWord = (by: unknown, note: unknown, of: string | null): string | null => {
+    if (typeof by !== "string" || by === "") return "who says so? by needs a name";
+    if (typeof note !== "string") return "why? note needs a text";
+    return of === null || names.has(of) ? null : `"${of}" is no step: name one of ${[...names].join(", ")}`;
+  };
+  const tell = (id: string, { by, note }: Said, of: string | null, word: (now: number) => Word) => {
+    const wrong = wrongWord(by, note, of);
+    const heard: Effect.Effect<void, SagaError> =
+      wrong === null ? Effect.void : Effect.fail(new SagaError("Misuse", `saga ${name}: ${wrong}`));
+    return session.call(Effect.andThen(heard, saga.tell(id, word))).then((told) => {
       if (told === null) return null;
       session.behind(quiet(told.rest));
       return told.status;
     });
+  };
   const begun = <A, E, R>(id: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | SagaError, R> => {
     const wrong = InstanceId.problem(id);
     return wrong === null ? effect : Effect.fail(new SagaError("Misuse", `saga ${name}: ${wrong}`));
@@ -149,9 +161,9 @@ export const make = Effect.fnUntraced(function* <Own, D, B, O extends ReadonlyAr
         return status;
       }),
     run: (id, data) => session.call(begun(id, saga.run(id, data))),
-    cancel: (id, by) => tell(id, (now) => ({ _tag: "Cancel", by, now })),
-    resume: (id, said) => tell(id, (now) => ({ _tag: "Resume", ...said, now })),
-    resolve: (id, of, said) => tell(id, (now) => ({ _tag: "Resolve", step: of, ...said, now })),
+    cancel: (id, by) => tell(id, { by, note: "" }, null, (now) => ({ _tag: "Cancel", by, now })),
+    resume: (id, said) => tell(id, { ...said }, null, (now) => ({ _tag: "Resume", ...said, now })),
+    resolve: (id, of, said) => tell(id, { ...said }, of, (now) => ({ _tag: "Resolve", step: of, ...said, now })),
     find: finder(session, options),
   };
   return plain;
@@ -202,7 +214,10 @@ const finder = <Own, D, B, O extends ReadonlyArray<unknown>>(
         const read = pinned === null ? undefined : readers.get(pinned.instance.version);
         if (pinned === null || read === undefined) {
           return yield* Effect.fail(
-            new SagaError("Refused", `saga ${name}: an instance of version ${found.version}, which is not known here`),
+            new SagaError(
+              "Unavailable",
+              `saga ${name}: an instance of version ${found.version}, which is not known here: list it in older`,
+            ),
           );
         }
         const instance = read(pinned.encode());

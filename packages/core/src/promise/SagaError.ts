@@ -6,7 +6,7 @@ import { BusError, StoreError } from "../ports/StoreError.ts";
 /**
  * "Nothing" is said of the one commit that failed. A saga's `run` makes several: what its earlier ones began goes on by its timers.
  *
- * - `Unavailable`: no connection. Nothing happened; try again.
+ * - `Unavailable`: no connection, or an instance of a version that this process does not know. Nothing happened; try again.
  * - `Contention`: another writer was faster. Nothing happened; try again.
  * - `Overloaded`: too much is waiting. Nothing happened; try again later, or answer 503.
  * - `Unknown`: the answer to the commit was lost. It may have happened: ask again under the same id or idempotency key.
@@ -64,7 +64,8 @@ const of = (failure: unknown): unknown => {
   if (failure instanceof Batch.Poisoned) {
     return new SagaError("Refused", `${failure.mailbox} cannot handle this input: its error's cause says why`, { cause: failure });
   }
-  if (tag === "LeftAlone") return new SagaError("Refused", failure.message);
+  // Another process may know its version, or this one after a deploy.
+  if (tag === "LeftAlone") return new SagaError("Unavailable", failure.message);
   // Its text quotes the value.
   if (tag === "SchemaError") return new SagaError("Misuse", "what is stored is not of the expected shape", { cause: failure });
   return new SagaError("Misuse", failure.message, { cause: failure });

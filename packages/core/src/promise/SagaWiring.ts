@@ -1,6 +1,6 @@
 /**
  * Before a saga runs behind promises: is each of its commands performed here, or sent to somebody whose answers come back? A command
- * without a topic would stop the outbox, an answer that nobody reads the saga: both are told at set-up.
+ * without a topic would stop the outbox, an answer or a signal that nobody reads the saga: they are told at set-up.
  *
  * Not whether anybody elsewhere handles a command: that, no process knows of another.
  */
@@ -31,6 +31,8 @@ export const problem = ({ shapes, performed, startsOn, messages, catalogue }: Wi
   if (lost.length > 0)
     return `no step performs ${listed(lost)}: give each a step, or name it among the client's messages if it is performed elsewhere`;
   const heard = new Set(messages.map(({ type }) => type));
+  const missed = shapes.flatMap(({ steps }) => steps.flatMap(signals)).filter((type) => !heard.has(type));
+  if (missed.length > 0) return `it waits for ${listed(missed)}, and would never hear it: name it among the saga's messages`;
   const unheard = away.flatMap(({ replies }) => replies).filter((type) => !heard.has(type));
   return unheard.length === 0
     ? null
@@ -48,6 +50,13 @@ interface Asked {
   /** What may answer it. */
   readonly replies: ReadonlyArray<string>;
 }
+
+/** What a step waits for from outside: only the broker brings it. */
+const signals = ({ messages }: StepShape): ReadonlyArray<string> => {
+  const { done = [], failures = [], sends, retryOn = [] } = messages;
+  // A step that sends nothing waits, or is a local one, which has no messages.
+  return sends === undefined ? [...done, ...failures] : retryOn;
+};
 
 const asked = ({ messages }: StepShape): ReadonlyArray<Asked> => {
   const { done = [], failures = [], sends = [], undo = [], probe = [] } = messages;

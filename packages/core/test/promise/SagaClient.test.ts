@@ -186,6 +186,7 @@ describe("a saga behind promises", () => {
       definition: Trip,
       steps: stepsOf(calls),
       startsOn: { message: Counted, data: ({ id }) => ({ id }) },
+      messages: [M.Approved],
     });
     for (const id of ["t", "u", "t"]) await client.transaction(async (tx) => tx.send(Counted, { id }));
     await vi.waitFor(async () => expect((await trips.find("u"))?.steps).toMatchObject({ hold: "done" }), WAIT);
@@ -212,7 +213,7 @@ describe("a saga behind promises", () => {
     const calls: Array<string> = [];
     const client = await connect();
     const startsOn = { message: Counted, data: ({ id }: Ref) => ({ id }) };
-    const trips = await client.saga({ definition: Trip, steps: stepsOf(calls), startsOn });
+    const trips = await client.saga({ definition: Trip, steps: stepsOf(calls), startsOn, messages: [M.Approved] });
     const long = "x".repeat(256);
     for (const id of [long, "t"]) await client.transaction(async (tx) => tx.send(Counted, { id }));
     await vi.waitFor(async () => expect((await trips.find("t"))?.steps).toMatchObject({ hold: "done" }), WAIT);

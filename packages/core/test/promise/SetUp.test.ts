@@ -37,6 +37,25 @@ describe("a saga that could not run to its end is refused when it is set up", ()
     });
   });
 
+  it("with a signal that it does not hear, also one that is waited for after a failure", async () => {
+    const client = await connect();
+    const refused = { code: "Misuse", message: expect.stringContaining("waits for trip.approved.v1, and would never hear it") };
+    await expect(client.saga({ definition: Trip, steps: stepsOf([]) })).rejects.toMatchObject(refused);
+    const retried = Saga.make("retried", { version: 1, data: shape(ref) }).pipe(
+      Saga.pivot("pay", {
+        send: M.Pay,
+        with: ({ id }) => ({ id }),
+        done: M.Paid,
+        failed: [Saga.failedBy(M.Declined, () => "declined")],
+        undo: { none: "nothing follows it" },
+        retryOnSignal: { signal: M.Approved, onSignal: (data) => data, within: "1 hour" },
+      }),
+    );
+    const pay = stepsOf([]).slice(2);
+    await expect(client.saga({ definition: retried, steps: pay })).rejects.toMatchObject(refused);
+    await client.saga({ definition: retried, steps: pay, messages: [M.Approved] });
+  });
+
   it("with messages that the client does not know, or two steps of one command", async () => {
     const client = await connect();
     const steps = stepsOf([]);
@@ -53,6 +72,28 @@ describe("a saga that could not run to its end is refused when it is set up", ()
     await expect(client.saga({ definition: Trip, steps: [] })).rejects.toMatchObject({ code: "Misuse" });
     const trips = await client.saga({ definition: Trip, steps: stepsOf([]), messages: [M.Approved] });
     expect(await trips.run("t", { id: "t" })).toBe("running");
+  });
+});
+
+describe("a person's word about a saga", () => {
+  it("is refused without who and why, also from a program without types, and about a step that there is not", async () => {
+    const client = await connect();
+    const trips = await client.saga({ definition: Trip, steps: stepsOf([]), messages: [M.Approved] });
+    await trips.run("t", { id: "t" });
+    const words: ReadonlyArray<readonly [problem: string, say: () => Promise<unknown>]> = [
+      ["who says so", () => trips.cancel("t", "")],
+      // @ts-expect-error nobody
+      ["who says so", () => trips.cancel("t")],
+      // @ts-expect-error nobody
+      ["who says so", () => trips.resume("t")],
+      // @ts-expect-error no reason
+      ["why? note", () => trips.resume("t", { by: "ada" })],
+      ['"seat" is no step: name one of hold, approval, pay', () => trips.resolve("t", "seat", { by: "ada", note: "by hand" })],
+    ];
+    for (const [problem, say] of words) {
+      await expect(say()).rejects.toMatchObject({ code: "Misuse", message: expect.stringContaining(problem) });
+    }
+    expect(await trips.find("t")).toMatchObject({ status: "running", audit: [] });
   });
 });
 
@@ -110,7 +151,7 @@ describe("versions of a saga", () => {
     expect(await trips.cancel("of 1", "user")).toBe("running");
   });
 
-  it("stay where a migration says so, and are refused by a client that does not know theirs", async () => {
+  it("stay where a migration says so, and are left alone by a client that does not know theirs: asked later, another one may", async () => {
     const database = lasting();
     const before = await connect(database);
     await (await before.saga({ definition: first, steps: [silent] })).run("a", { id: "a" });
@@ -120,6 +161,8 @@ describe("versions of a saga", () => {
     expect(await (await next.saga({ definition: third, older, steps: [silent] })).find("a")).toMatchObject({ version: 1 });
     await next.close();
     const trips = await (await connect(database)).saga({ definition: third, steps: [silent] });
-    await expect(trips.find("a")).rejects.toMatchObject({ code: "Refused", message: expect.stringContaining("version 1") });
+    const leftAlone = { code: "Unavailable", isRetryable: true, message: expect.stringContaining("version 1") };
+    await expect(trips.find("a")).rejects.toMatchObject(leftAlone);
+    await expect(trips.cancel("a", "user")).rejects.toMatchObject(leftAlone);
   });
 });
