@@ -7,7 +7,7 @@ import { Schema } from "effect";
  * - `Unknown`: the same, while a write was under way: it may have happened.
  * - `Conflict`: a watched key has changed. Nothing was written.
  * - `Refused`: the server or a stored value is not what it must be; trying again cannot help.
- * - `Misconfigured`: the server would lose what it was given.
+ * - `Misconfigured`: the server would lose what it was given, or does not know whoever asks: a matter of settings, of no command.
  */
 export const RedisReason = Schema.Literals(["Unavailable", "Unknown", "Conflict", "Refused", "Misconfigured"]);
 export type RedisReason = typeof RedisReason.Type;
@@ -36,6 +36,11 @@ const NOT_NOW = new Set([
   "EXECABORT",
 ]);
 
+/** Replies to whoever has not the right password, or not the right to ask. Their commands had no effect either. */
+const NOT_KNOWN = new Set(["NOAUTH", "WRONGPASS", "NOPERM"]);
+
+const reasonOf = (reply: string): RedisReason => (NOT_NOW.has(reply) ? "Unavailable" : NOT_KNOWN.has(reply) ? "Misconfigured" : "Refused");
+
 /** What went wrong. `writing`: an answer that was lost may have been a yes. */
 export const classify = (cause: unknown, operation: string, writing: boolean): RedisError => {
   const reply = replyWord(cause);
@@ -43,7 +48,7 @@ export const classify = (cause: unknown, operation: string, writing: boolean): R
     const reason: RedisReason = writing ? "Unknown" : "Unavailable";
     return new RedisError({ reason, operation, message: writing ? "the connection was lost while writing" : "no connection" });
   }
-  return new RedisError({ reason: NOT_NOW.has(reply) ? "Unavailable" : "Refused", operation, message: `the server answered ${reply}` });
+  return new RedisError({ reason: reasonOf(reply), operation, message: `the server answered ${reply}` });
 };
 
 /** As the ports speak of it. */
@@ -55,7 +60,8 @@ const STORE_REASON: Record<RedisReason, StoreReason> = {
   Unknown: "Unknown",
   Conflict: "Contention",
   Refused: "Refused",
-  Misconfigured: "Refused",
+  // Nobody's item: a batch is not searched for the one that it might be.
+  Misconfigured: "Misuse",
 };
 
 /** The first word of an error reply, e.g. `OOM`: the rest may hold names. */

@@ -155,7 +155,7 @@ const settled = (
     if (lostAt === null && error.reason !== "Unknown") return Effect.fail(error);
     const now = process.time.elapsed();
     const since = lostAt ?? now;
-    if (now - since >= SETTLE_FOR_MS || error.reason === "Refused") {
+    if (now - since >= SETTLE_FOR_MS || error.reason === "Refused" || error.reason === "Misconfigured") {
       // It may have been written: to say "nothing happened" would be a guess.
       return Effect.fail(new RedisError({ reason: "Unknown", operation: error.operation, message: error.message }));
     }

@@ -40,6 +40,8 @@ describe("RedisError", () => {
     const loading = RedisError.classify(reply("LOADING Redis is loading secret.rdb"), "test", true);
     expect(loading).toMatchObject({ reason: "Unavailable", message: "the server answered LOADING" });
     expect(RedisError.classify(reply("WRONGTYPE key secret"), "test", true)).toMatchObject({ reason: "Refused" });
+    for (const word of ["NOAUTH", "WRONGPASS", "NOPERM"])
+      expect(RedisError.classify(reply(`${word} secret`), "test", true)).toMatchObject({ reason: "Misconfigured", isRetryable: false });
     expect(RedisError.classify(reply("no code"), "test", false)).toMatchObject({ reason: "Refused", message: "the server answered ERR" });
   });
 
@@ -47,6 +49,6 @@ describe("RedisError", () => {
     const words = (["Unavailable", "Unknown", "Conflict", "Refused", "Misconfigured"] as const).map(
       (reason) => RedisError.toStoreError(new RedisError.RedisError({ reason, operation: "test", message: "m" })).reason,
     );
-    expect(words).toEqual(["Unavailable", "Unknown", "Contention", "Refused", "Refused"]);
+    expect(words).toEqual(["Unavailable", "Unknown", "Contention", "Refused", "Misuse"]);
   });
 });

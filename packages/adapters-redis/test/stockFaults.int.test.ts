@@ -1,5 +1,5 @@
 /** What happens to the stock's log when its server does what it should not. Servers of the test's own. */
-import { StockLedger, StockLog, StockReservation } from "@org/saga-core";
+import { StockLedger, StockLog, StockReservation, type StoreError } from "@org/saga-core";
 import { type RedisOptions, type RedisServer, startRedis, startTcpProxy } from "@tools/servers";
 import { realServer } from "@tools/servers/testing";
 import { Effect, Fiber, Layer, Result, type Scope } from "effect";
@@ -31,6 +31,10 @@ const promised = <A>(what: () => Promise<A>) => Effect.promise(what);
 
 /** Again until it is known: a server that comes back answers in the end. */
 const untilKnown = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> => Effect.retry(effect, { times: 50 });
+
+/** Past what only says that a connection was lost. */
+const untilTold = <A>(effect: Effect.Effect<A, StoreError>): Effect.Effect<A, StoreError> =>
+  Effect.retry(effect, { times: 50, while: ({ reason }) => reason === "Unknown" || reason === "Unavailable" });
 
 describe.runIf(realServer("redis") !== null)("the stock's log,", () => {
   let server: RedisServer;
@@ -210,6 +214,30 @@ describe.runIf(realServer("redis") !== null)("the stock's log,", () => {
         );
         expect(sold.flat().filter(Result.isSuccess).length).toBe(4);
         expect((yield* other.balances([apple])).get(apple)).toMatchObject({ onHand: 5, held: 5 });
+      }),
+    ));
+
+  test("a password that changes under living processes: all who wait are told of it, and it goes on when they are known again", () =>
+    run(
+      Effect.gen(function* () {
+        const own = yield* mortal();
+        const stock = yield* stockAt(own.port, "p");
+        yield* stock.execute([receive(5)]);
+        const keeper = yield* Effect.acquireRelease(
+          Effect.sync(() => new Redis(own.redis.url)),
+          (it) => Effect.sync(() => it.disconnect()),
+        );
+        yield* promised(() => keeper.config("SET", "requirepass", "another"));
+        yield* promised(() => keeper.auth("another"));
+        yield* promised(() => keeper.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"));
+        const buyers = ["a", "b", "c"].map((name) => Effect.flip(untilTold(stock.execute([reserve(name)]))));
+        const errors = yield* Effect.all(buyers, { concurrency: "unbounded" });
+        expect(errors.map(({ reason, message }) => [reason, message])).toEqual(
+          Array<Array<string>>(3).fill(["Misuse", "the server answered NOAUTH"]),
+        );
+        yield* promised(() => keeper.config("SET", "requirepass", ""));
+        yield* untilKnown(stock.execute([reserve("a", 5)]));
+        expect((yield* stock.balances([apple])).get(apple)).toMatchObject({ onHand: 5, held: 5 });
       }),
     ));
 
