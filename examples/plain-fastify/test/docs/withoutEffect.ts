@@ -57,7 +57,7 @@ export const connect = () =>
   SagaClient.connect({
     // Or PgDatabase.server({ url, schema: "bank" }).
     database: PgDatabase.embedded({ schema: "bank" }),
-    // Without a bus, messages stay in this process; KafkaBus.layer({ brokers }) brings them to others.
+    // Without a bus, messages stay in this process, and end with it; KafkaBus.layer({ brokers }) brings them to others.
     messages: [Withdrawn],
   });
 

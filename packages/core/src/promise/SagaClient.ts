@@ -28,7 +28,10 @@ import * as Tx from "./Tx.ts";
 export interface ConnectOptions<Sql, Own> {
   /** `PgDatabase.server({ url, schema })`, `PgDatabase.embedded()`, or `memory()`. */
   readonly database: Database<Sql, Own>;
-  /** `KafkaBus.layer({ brokers })`. Without one, messages go to the handlers of this very process. */
+  /**
+   * `KafkaBus.layer({ brokers })`. Without one, messages go to the handlers of this very process, and what is published and not yet
+   * handled is lost when it ends.
+   */
   readonly bus?: Bus;
   /** Every message type that this service sends or reads. */
   readonly messages: ReadonlyArray<Message.AnyType>;
