@@ -137,7 +137,11 @@ describe.runIf(server !== null)("a real server", () => {
     });
 
     it("has the settings that the statements rely on", async () => {
-      const runtime = runtimeOf({ applicationName: "settings", lockTimeout: "1234 millis", idleInTransactionTimeout: "9 seconds" });
+      const url = new URL(database.url);
+      // As a role or a database may have it.
+      url.searchParams.set("options", "-c array_nulls=off -c default_transaction_isolation=serializable");
+      const options = { applicationName: "settings", lockTimeout: "1234 millis", idleInTransactionTimeout: "9 seconds" } as const;
+      const runtime = runtimeOf({ url: url.href, ...options });
       const show = (name: string) =>
         Effect.map(
           Effect.flatMap(PgClient.PgClient, (client) =>
@@ -151,8 +155,9 @@ describe.runIf(server !== null)("a real server", () => {
         "lock_timeout",
         "idle_in_transaction_session_timeout",
         "default_transaction_isolation",
+        "array_nulls",
       ];
-      expect(await runtime.runPromise(Effect.forEach(names, show))).toEqual(["off", "settings", "1234ms", "9s", "read committed"]);
+      expect(await runtime.runPromise(Effect.forEach(names, show))).toEqual(["off", "settings", "1234ms", "9s", "read committed", "on"]);
     });
   });
 
