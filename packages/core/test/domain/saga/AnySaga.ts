@@ -27,8 +27,15 @@ const slotOf = (name: string) => ({
 
 export type Slot = ReturnType<typeof slotOf>;
 
+/** Before the pivot, and after it again: nodes, branches of one, steps of a branch, at most. */
+const NODES_MAX = 3;
+const BRANCHES_MAX = 3;
+const BRANCH_MAX = 2;
+
 /** Room for the largest saga that is drawn. */
-export const slots: ReadonlyArray<Slot> = "abcdefghijklmnopqrstuvwxyz".split("").map(slotOf);
+export const slots: ReadonlyArray<Slot> = Array.from({ length: 2 * NODES_MAX * BRANCHES_MAX * BRANCH_MAX + 1 }, (_, index) =>
+  slotOf(`s${index + 1}`),
+);
 
 export const TIMEOUT_MS = 10_000;
 
@@ -63,9 +70,12 @@ type Node = ReadonlyArray<ReadonlyArray<Wish>>;
 const anyNodes: fc.Arbitrary<ReadonlyArray<Node>> = fc.array(
   fc.oneof(
     { weight: 3, arbitrary: anyWish.map((wish): Node => [[wish]]) },
-    { weight: 1, arbitrary: fc.array(fc.array(anyWish, { minLength: 1, maxLength: 2 }), { minLength: 2, maxLength: 3 }) },
+    {
+      weight: 1,
+      arbitrary: fc.array(fc.array(anyWish, { minLength: 1, maxLength: BRANCH_MAX }), { minLength: 2, maxLength: BRANCHES_MAX }),
+    },
   ),
-  { maxLength: 3 },
+  { maxLength: NODES_MAX },
 );
 
 const when = ({ when: wanted }: Wish) => (wanted === "always" ? {} : { when: ({ done }: Data) => wanted === "even" && done % 2 === 0 });
