@@ -7,7 +7,7 @@ import { Effect, Layer, Schema } from "effect";
 import { PgClient } from "./PgClient.ts";
 import type { PgValue } from "./PgDriver.ts";
 import * as PgStockLocked from "./PgStockLocked.ts";
-import { BOOKS, HOLD_READABLE, IS_JSONB, NAME, NAME_MAX, statements } from "./PgStockSql.ts";
+import { BOOKS, HOLD_READABLE, IS_JSONB, NAME, statements } from "./PgStockSql.ts";
 import * as PgUnitOfWork from "./PgUnitOfWork.ts";
 
 export const make: Effect.Effect<StockAudit["Service"], never, PgClient | UnitOfWork> = Effect.gen(function* () {
@@ -73,7 +73,7 @@ const DAMAGED = `? (!(@.type() == "object" && @.sku.type() == "string" && @.sku 
   && (!exists(@.warehouse) || (@.warehouse.type() == "string" && @.warehouse like_regex "${NAME}"))))`;
 
 /** A name that is too long. */
-const isLong = (key: string): string => `coalesce(length(line ->> '${key}'), 0) > ${NAME_MAX}`;
+const isLong = (key: string): string => `coalesce(length(line ->> '${key}'), 0) > ${Limits.SHORT_NAME_MAX}`;
 
 /** Wishes as they should be. */
 const ASKED = `$ ? (@.type() == "object" && @.lines.type() == "array" && !exists(@.lines[*] ${DAMAGED})

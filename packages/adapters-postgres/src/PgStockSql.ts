@@ -3,6 +3,7 @@
  *
  * Each takes and gives JSON: numbers stay numbers with every driver, and a batch of any size is one value.
  */
+import { Limits } from "@org/saga-core";
 import * as PgText from "./PgText.ts";
 import { millis, moment } from "./PgTime.ts";
 
@@ -30,9 +31,7 @@ export const IS_JSONB = `(lines::text ~ '^[][{}",:[:space:]A-Za-z0-9._-]*$' and 
 export const HOLD_READABLE = holdBy(`case when ${IS_JSONB} then lines end`);
 
 /** Of `Sku`, `Warehouse`, `OrderId` and `CustomerId`. Lengths are looked at apart: in a pattern they take ten times as long. */
-export const NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$";
-/** Of a `Sku` and a `Warehouse`. */
-export const NAME_MAX = 64;
+export const NAME = Limits.IDENTIFIER_PATTERN.source;
 
 export const BOOKS = `jsonb_build_object('sku', sku, 'onHand', on_hand, 'held', held, 'committed', committed, 'shortage', shortage,
   'at', ${millis("changed_at")}) || ${unlessNull("elsewhere")}`;

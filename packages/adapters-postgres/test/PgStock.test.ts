@@ -4,7 +4,7 @@ import { Contract, StockReservationContract } from "@org/saga-core/testing";
 import { Effect, Layer, Schema } from "effect";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { PgClient, PgMigrations, PgStock, PgUnitOfWork } from "../src/index.ts";
-import { NAME, NAME_MAX } from "../src/PgStockSql.ts";
+import { NAME } from "../src/PgStockSql.ts";
 
 describe("PgStock on PGlite", () => {
   let instance: PGlite;
@@ -56,8 +56,8 @@ describe("PgStock on PGlite", () => {
 });
 
 test.each([
-  ["Sku", Schema.is(Sku), NAME_MAX],
-  ["Warehouse", Schema.is(Warehouse), NAME_MAX],
+  ["Sku", Schema.is(Sku), Limits.SHORT_NAME_MAX],
+  ["Warehouse", Schema.is(Warehouse), Limits.SHORT_NAME_MAX],
   ["OrderId", Schema.is(OrderId), Limits.IDENTIFIER_MAX],
   ["CustomerId", Schema.is(CustomerId), Limits.IDENTIFIER_MAX],
 ] as const)("SQL knows a name of %s by the same characters and length", (_, isName, max) => {

@@ -15,6 +15,12 @@ export const MONEY_MAX = 1_000_000_000_000;
 /** Characters of an identifier (order, customer, SKU); fits Debezium's varchar(255) with room for a prefix. */
 export const IDENTIFIER_MAX = 128;
 
+/** What an identifier is made of: safe in URLs, topics, keys and logs. */
+export const IDENTIFIER_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
+
+/** Characters of a SKU and of a warehouse. */
+export const SHORT_NAME_MAX = 64;
+
 /** Characters of a saga instance's id: it is the key of its messages, Debezium's varchar(255). */
 export const INSTANCE_ID_MAX = 255;
 

@@ -4,23 +4,18 @@
  *
  * As `OrderId`, `CustomerId`, `Sku` and `Warehouse` have them; without a schema, because each reservation is looked at.
  */
-import { IDENTIFIER_MAX } from "../Limits.ts";
+import { IDENTIFIER_MAX, IDENTIFIER_PATTERN, SHORT_NAME_MAX } from "../Limits.ts";
 
 /** Of an order or a buyer. */
 export const isIdentifier = (name: unknown): boolean => isName(name, IDENTIFIER_MAX);
 
 /** Of a SKU or a warehouse. */
-export const isShortName = (name: unknown): boolean => isName(name, SHORT_MAX);
-
-/** Characters of a SKU and of a warehouse. */
-const SHORT_MAX = 64;
+export const isShortName = (name: unknown): boolean => isName(name, SHORT_NAME_MAX);
 
 const nameOf = (max: number): string => `1 to ${max} letters, digits, dots, hyphens and underscores, the first a letter or a digit`;
 
 /** What they are, for people. */
 export const IDENTIFIER = nameOf(IDENTIFIER_MAX);
-export const SHORT_NAME = nameOf(SHORT_MAX);
+export const SHORT_NAME = nameOf(SHORT_NAME_MAX);
 
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
-
-const isName = (name: unknown, max: number): boolean => typeof name === "string" && name.length <= max && NAME.test(name);
+const isName = (name: unknown, max: number): boolean => typeof name === "string" && name.length <= max && IDENTIFIER_PATTERN.test(name);
