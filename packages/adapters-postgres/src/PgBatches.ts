@@ -19,7 +19,7 @@ import { randomUUID } from "node:crypto";
 import type { StoreError, Timestamp } from "@org/saga-core";
 import { Duration, Effect } from "effect";
 import type { PgClient } from "./PgClient.ts";
-import { NOW } from "./PgDriver.ts";
+import { CLOCK, NOW } from "./PgDriver.ts";
 import * as PgSweep from "./PgSweep.ts";
 import * as PgTime from "./PgTime.ts";
 
@@ -61,7 +61,7 @@ export const ask = (client: PgClient["Service"], operation: string, id: string, 
 
 /** Forgets rows past `RETENTION`; returns how many. */
 export const sweep = Effect.fnUntraced(function* (client: PgClient["Service"]): Effect.fn.Return<number, StoreError> {
-  const { rows } = yield* client.query<{ readonly now: Timestamp }>(SWEEP, `select ${NOW}`);
+  const { rows } = yield* client.query<{ readonly now: Timestamp }>(SWEEP, CLOCK);
   const [row] = rows;
   return row === undefined ? 0 : yield* PgSweep.make(client, SWEEP, "batches", "begun_at")(row.now - Duration.toMillis(RETENTION));
 });

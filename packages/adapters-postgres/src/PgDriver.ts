@@ -34,6 +34,12 @@ export interface PgSession {
   readonly script: (text: string) => Promise<void>;
   /** `RolledBack`: a statement had failed before, so that COMMIT could only roll back. */
   readonly commit: () => Promise<"Committed" | "RolledBack">;
+  /**
+   * Begins another transaction on this connection, behind a COMMIT that was sent and has no answer yet, as `begin` does with `sent`:
+   * what it reads arrives right after that answer, and has what was committed. Null, if there is no such COMMIT, or the connection is
+   * wanted by others.
+   */
+  readonly beginBehind: () => PgSession | null;
   /** Never rejects: a connection that cannot roll back is closed, which rolls back as well. */
   readonly rollback: () => Promise<void>;
 }
@@ -72,3 +78,6 @@ export const NOW = "floor(extract(epoch from now()) * 1000)::float8 as now";
 export interface BeginRow {
   readonly now: number;
 }
+
+/** Statement of a `BeginRow`. */
+export const CLOCK = `select ${NOW}`;

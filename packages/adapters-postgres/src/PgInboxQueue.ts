@@ -104,7 +104,7 @@ const store = Effect.fnUntraced(function* (
     messages.map(({ problem }) => problem),
     messages.map(({ message }) => JSON.stringify(message)),
   ]);
-  transaction.afterCommit.add(wakeup.kick);
+  transaction.atCommit.add(() => wakeup.kick);
   return { _tag: "Stored", added: count };
 });
 
@@ -139,7 +139,9 @@ const process = <R>(queue: Queue, pass: Pass, handle: Handle<R>): Effect.Effect<
   const { client, sql } = queue;
   const locks = { name: PgShard.ofQueue(client.tables, pass.consumer), own: sql.own };
   return PgShard.owning(client, locks, OPERATION, pass.shard, (owner) =>
-    Effect.flatMap(owner.owned, (owned) => (owned ? processOwned(queue, pass, owner, handle) : Effect.succeed(BUSY))),
+    Effect.flatMap(owner.own(Effect.succeed(true)), (owned) =>
+      owned === null ? Effect.succeed(BUSY) : processOwned(queue, pass, owner, handle),
+    ),
   );
 };
 

@@ -26,6 +26,7 @@ import {
 } from "@org/saga-core";
 import { Effect, Layer } from "effect";
 import { PgClient } from "./PgClient.ts";
+import * as PgOutboxNews from "./PgOutboxNews.ts";
 import * as PgOutboxRing from "./PgOutboxRing.ts";
 import * as PgOutboxRow from "./PgOutboxRow.ts";
 import * as PgText from "./PgText.ts";
@@ -45,24 +46,14 @@ export const layer: Layer.Layer<Outbox, never, PgClient> = Layer.effect(
       client.query<{ readonly pending: boolean }>("Outbox.awaitPending", sql.hasPending),
       ({ rows }) => rows[0]?.pending === true,
     );
-    /** To which this process has committed something since: a relay beside its writers need not ask for them. */
-    let appended = new Set<number>();
+    const news = PgOutboxNews.make(wakeup);
     return {
-      append: (messages) =>
-        append(client, sql.append, messages, (shards) => {
-          for (const shard of shards) appended.add(shard);
-          wakeup.kick();
-        }),
+      append: (messages) => append(client, sql.append, messages, news),
       pendingShards: Effect.map(client.query<{ readonly shard: number }>("Outbox.pendingShards", sql.pendingShards), ({ rows }) =>
         rows.map((row) => row.shard),
       ),
-      drain: (shard, max, publish) => drain(client, sql, shard, max, publish),
-      awaitPending: (atMost) =>
-        Effect.map(PgWakeup.wait(wakeup, hasPending, atMost), () => {
-          const known = [...appended];
-          appended = new Set();
-          return known;
-        }),
+      drain: (shard, max, publish) => drain(client, sql, shard, max, publish, () => news.behind(shard)),
+      awaitPending: (atMost) => news.rest(PgWakeup.wait(wakeup, hasPending, atMost)),
       backlog: Effect.map(client.query<BacklogRow>("Outbox.backlog", sql.backlog), ({ rows: [row] }) => ({
         pending: row?.pending ?? 0,
         oldestAt: row?.oldest_at ?? null,
@@ -95,7 +86,7 @@ const append = Effect.fnUntraced(function* (
   client: PgClient["Service"],
   statement: string,
   messages: ReadonlyArray<Message.Encoded>,
-  committed: (shards: ReadonlyArray<number>) => void,
+  news: PgOutboxNews.OutboxNews,
 ): Effect.fn.Return<void, StoreError, Transaction> {
   const transaction = yield* PgTransaction.current(client.driver, "Outbox.append");
   if (messages.length === 0) return;
@@ -116,7 +107,7 @@ const append = Effect.fnUntraced(function* (
     messages.map((message) => message.traceparent),
     messages.map((message) => message.tracestate),
   ]);
-  transaction.afterCommit.add(() => committed(shards));
+  news.appended(transaction, shards);
 });
 
 type Publish<R> = (messages: ReadonlyArray<Message.Encoded>) => Effect.Effect<ReadonlyArray<DrainVerdict>, BusError, R>;
@@ -130,12 +121,18 @@ const drain = <R>(
   shard: number,
   max: number,
   publish: Publish<R>,
+  behind: PgShard.Behind,
 ): Effect.Effect<DrainResult, StoreError | BusError, R> =>
-  PgShard.owning(client, { name: PgShard.ofOutbox(client.tables), own: sql.own }, OPERATION, shard, ({ run, owned, restore }) =>
-    Effect.flatMap(
-      Effect.all([owned, run<PgOutboxRow.ClaimedRow>(sql.claim, [shard, max])], { concurrency: "unbounded" }),
-      ([isOwned, { rows }]) => (isOwned ? publishAndMark(run, sql, shard, rows, publish, restore) : Effect.succeed(BUSY)),
-    ),
+  PgShard.owning(
+    client,
+    { name: PgShard.ofOutbox(client.tables), own: sql.own },
+    OPERATION,
+    shard,
+    ({ own, restore, run }) =>
+      Effect.flatMap(own(run<PgOutboxRow.ClaimedRow>(sql.claim, [shard, max])), (claimed) =>
+        claimed === null ? Effect.succeed(BUSY) : publishAndMark(run, sql, shard, claimed.rows, publish, restore),
+      ),
+    behind,
   );
 
 const PARKED_AS = { Refused: "blocking", SetAside: "aside", Held: "held" } as const;

@@ -6,9 +6,10 @@
  * process, and what it does in between commits by itself.
  */
 import { Shard, type StoreError, Transaction } from "@org/saga-core";
-import { Effect, Exit } from "effect";
+import { Duration, Effect, Exit, Option } from "effect";
 import { attempt, type PgClient } from "./PgClient.ts";
-import type { PgResult, PgValue } from "./PgDriver.ts";
+import type { PgResult, PgSession, PgValue } from "./PgDriver.ts";
+import * as PgError from "./PgError.ts";
 import * as PgTransaction from "./PgTransaction.ts";
 import * as PgUnitOfWork from "./PgUnitOfWork.ts";
 
@@ -28,10 +29,10 @@ export const ofQueue = (tables: string, consumer: string): string => `saga-inbox
 
 export interface Owner {
   /**
-   * Whether the shard is owned. Statements that only read may be run beside it, in the same round trip: the database runs them
-   * after the lock was tried. What they found is to be thrown away when it is not.
+   * Takes the shard; null, if it has another owner. `look` only reads, and is sent with it: the database runs it after the lock was
+   * tried.
    */
-  readonly owned: Effect.Effect<boolean, StoreError>;
+  readonly own: <A>(look: Effect.Effect<A, StoreError>) => Effect.Effect<A | null, StoreError>;
   readonly run: Run;
   readonly within: Within;
   readonly restore: Restore;
@@ -48,6 +49,12 @@ export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect
 
 type Body<A, E, R> = (owner: Owner) => Effect.Effect<A, E, R>;
 
+/** A transaction that was begun behind a commit (`PgSession.beginBehind`), if there is one for this shard. */
+export type Behind = () => PgSession | null;
+
+/** Commits take milliseconds. Behind one that takes longer nobody waits for the shard: others may have work in others. */
+const BEHIND_AT_MOST = Duration.millis(100);
+
 /**
  * Runs `body` as the owner of `shard`, if it is one. If `body` fails, its statements are rolled back.
  *
@@ -59,13 +66,16 @@ export const owning = <A, E, R>(
   operation: string,
   shard: number,
   body: Body<A, E, R>,
+  behind: Behind = () => null,
 ): Effect.Effect<A, E | StoreError, R> =>
   Effect.flatMap(PgTransaction.open, (open): Effect.Effect<A, E | StoreError, R> => {
     if (open !== null) return Effect.fail(PgTransaction.failure("Misuse", operation, "a shard cannot be taken inside of a transaction"));
-    if (client.driver.kind === "Pool") return byTransaction(client, locks, operation, shard, body);
+    if (client.driver.kind === "Pool") return byTransaction(client, locks, operation, shard, body, behind);
     const run: Run = (text, values) => client.query(operation, text, values);
     const within: Within = (part) => PgUnitOfWork.commit(client, part);
-    return byName(client, locks, [shard], (owned, restore) => body({ owned: Effect.succeed(owned), run, within, restore }));
+    return byName(client, locks, [shard], (owned, restore) =>
+      body({ own: (look) => (owned ? look : Effect.succeed(null)), run, within, restore }),
+    );
   });
 
 /**
@@ -93,20 +103,34 @@ const byTransaction = <A, E, R>(
   operation: string,
   shard: number,
   body: Body<A, E, R>,
+  behind: Behind,
 ): Effect.Effect<A, E | StoreError, R> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       // The lock, and what is read beside it, travel with BEGIN.
-      const session = yield* PgUnitOfWork.begin(client.driver, operation, restore, undefined, "sent");
+      const follower = behind();
+      const session = follower ?? (yield* PgUnitOfWork.begin(client.driver, operation, restore, undefined, "sent"));
       const transaction = new PgTransaction.PgTransaction(client.driver, session);
-      const run: Run = (text, values) => attempt(operation, () => session.query(text, values));
+      const run: Run = <Row extends object>(text: string, values: ReadonlyArray<PgValue>) =>
+        Effect.tryPromise({
+          try: () => session.query<Row>(text, values),
+          catch: (cause) => PgError.classify(operation, "statement", cause),
+        });
       const within: Within = (part) => Effect.provideService(part, Transaction, transaction);
-      const tried = run<{ readonly owned: boolean }>(locks.own, [classOf(locks), shard]);
-      const owned = Effect.map(tried, ({ rows }) => rows[0]?.owned === true);
-      const exit = yield* Effect.exit(body({ owned, run, within, restore }));
+      const own: Owner["own"] = (look) => {
+        const tried = run<{ readonly owned: boolean }>(locks.own, [classOf(locks), shard]);
+        const taken = Effect.map(Effect.all([tried, look], { concurrency: "unbounded" }), ([{ rows }, found]) =>
+          rows[0]?.owned === true ? found : null,
+        );
+        return follower === null ? taken : restore(Effect.map(Effect.timeoutOption(taken, BEHIND_AT_MOST), Option.getOrNull));
+      };
+      const exit = yield* Effect.exit(body({ own, run, within, restore }));
       transaction.closed = true;
-      if (Exit.isFailure(exit)) {
-        yield* Effect.promise(() => session.rollback());
+      const isBegun = session.now > 0;
+      if (Exit.isFailure(exit) || !isBegun) {
+        const ended = session.rollback();
+        // Whoever did not wait for BEGIN does not wait for its end.
+        if (isBegun) yield* Effect.promise(() => ended);
         return yield* exit;
       }
       yield* attempt(operation, () => session.commit());

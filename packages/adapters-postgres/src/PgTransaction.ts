@@ -13,8 +13,8 @@ export class PgTransaction {
   closed = false;
   /** The failure that the commit has to end with: a statement failed, so nothing of it can be committed. */
   doomed: StoreError | null = null;
-  /** Run once, after the commit. */
-  readonly afterCommit = new Set<() => void>();
+  /** Run when COMMIT has been sent. What they return is run once it is committed. */
+  readonly atCommit = new Set<() => () => void>();
 
   constructor(driver: PgDriver, session: PgSession) {
     this.driver = driver;

@@ -14,7 +14,7 @@ import { StoreError, Transaction, UnitOfWork } from "@org/saga-core";
 import { Clock, Duration, Effect, Exit, Layer, Option, Result } from "effect";
 import * as PgBatches from "./PgBatches.ts";
 import { PgClient } from "./PgClient.ts";
-import { NOW, type PgDriver, type PgSession } from "./PgDriver.ts";
+import { CLOCK, type PgDriver, type PgSession } from "./PgDriver.ts";
 import * as PgError from "./PgError.ts";
 import * as PgTransaction from "./PgTransaction.ts";
 
@@ -54,8 +54,7 @@ const transact = <A, E, R>(
       const exit = yield* Effect.exit(restore(Effect.provideService(body, Transaction, transaction)));
       transaction.closed = true;
       if (Exit.isSuccess(exit) && transaction.doomed === null) {
-        yield* commitSession(client, session, batch);
-        for (const hook of transaction.afterCommit) hook();
+        yield* commitSession(client, transaction, batch);
         return exit.value;
       }
       yield* Effect.promise(() => session.rollback());
@@ -69,7 +68,7 @@ export const begin = (
   driver: PgDriver,
   operation: string,
   restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>,
-  first: string = `select ${NOW}`,
+  first: string = CLOCK,
   until: "begun" | "sent" = "begun",
 ): Effect.Effect<PgSession, StoreError> =>
   Effect.suspend(() => {
@@ -96,19 +95,23 @@ export const begin = (
 
 const commitSession = Effect.fnUntraced(function* (
   client: PgClient["Service"],
-  session: PgSession,
+  { session, atCommit }: PgTransaction.PgTransaction,
   batch: string | null,
 ): Effect.fn.Return<void, StoreError> {
+  const answer = session.commit();
+  const committed = [...atCommit].map((sent) => sent());
   const ended = yield* Effect.result(
-    Effect.tryPromise({ try: () => session.commit(), catch: (cause) => PgError.classify(OPERATION, "commit", cause) }),
+    Effect.tryPromise({ try: () => answer, catch: (cause) => PgError.classify(OPERATION, "commit", cause) }),
   );
-  if (Result.isSuccess(ended)) {
-    // A statement failed outside of the stores' sight, e.g. a user's own on the native handle.
-    if (ended.success === "RolledBack") return yield* PgTransaction.failure("Refused", OPERATION, "a statement had failed: rolled back");
-    return;
+  // A statement failed outside of the stores' sight, e.g. a user's own on the native handle.
+  if (Result.isSuccess(ended) && ended.success === "RolledBack") {
+    return yield* PgTransaction.failure("Refused", OPERATION, "a statement had failed: rolled back");
   }
-  if (ended.failure.reason !== "Unknown" || batch === null) return yield* ended.failure;
-  yield* settle(client, session, batch, ended.failure);
+  if (Result.isFailure(ended)) {
+    if (ended.failure.reason !== "Unknown" || batch === null) return yield* ended.failure;
+    yield* settle(client, session, batch, ended.failure);
+  }
+  for (const each of committed) each();
 });
 
 /** How often the server is asked about a lost COMMIT while it does not answer. */

@@ -12,6 +12,8 @@ import type { PgDriver } from "./PgDriver.ts";
 export interface Wakeup {
   /** Something was committed: wakes whoever waits here, and in other processes. */
   readonly kick: () => void;
+  /** Wakes in other processes only. */
+  readonly announce: () => void;
   /** Begins to hear of other processes' commits; once is enough. */
   readonly listen: () => void;
   readonly latch: Latch.Latch;
@@ -26,7 +28,7 @@ const NOTIFY_EVERY_MS = 5;
 /** Wakes within the process only. */
 export const make = (): Wakeup => {
   const latch = Latch.makeUnsafe(false);
-  return { latch, kick: () => latch.openUnsafe(), listen: () => undefined };
+  return { latch, kick: () => latch.openUnsafe(), announce: () => undefined, listen: () => undefined };
 };
 
 /**
@@ -48,6 +50,7 @@ const open = (driver: PgDriver, channel: string) => {
   let unlisten: (() => Promise<void>) | null = null;
   const wakeup: Wakeup = {
     latch,
+    announce: announcer.announce,
     kick: () => {
       latch.openUnsafe();
       announcer.announce();

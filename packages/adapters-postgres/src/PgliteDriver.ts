@@ -80,6 +80,7 @@ const begin = (instance: PGlite, first: string): Promise<PgSession> => {
           throw cause;
         }
       },
+      beginBehind: () => null,
       rollback: async () => {
         ending.resolve("rollback");
         await ended.catch(() => undefined);

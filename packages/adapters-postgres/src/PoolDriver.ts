@@ -2,14 +2,13 @@
  * `PgDriver` on a node-postgres pool. A connection whose state is not certain (lost, timed out, could not roll back) is
  * closed, never reused.
  */
-import { Writable } from "node:stream";
-import { Duration, Predicate, Redacted } from "effect";
+import { Duration, Redacted } from "effect";
 import pg from "pg";
-import type { BeginRow, PgDriver, PgResult, PgScalar, PgSession, PgValue } from "./PgDriver.ts";
+import type { PgDriver } from "./PgDriver.ts";
 import type { PgConfig } from "./PgConfig.ts";
-import * as PgHandle from "./PgHandle.ts";
 import * as PgListener from "./PgListener.ts";
-import * as PgText from "./PgText.ts";
+import * as PoolSession from "./PoolSession.ts";
+import * as PoolStatement from "./PoolStatement.ts";
 
 export interface PoolDriver extends PgDriver {
   readonly pool: pg.Pool;
@@ -18,14 +17,6 @@ export interface PoolDriver extends PgDriver {
 
 /** The client gives up this much later than the server should have: then the server or the network is gone. */
 const CLIENT_GRACE_MS = 3_000;
-/** Scripts are migrations, and those take their time: the longest that a timer can wait, 24 days. */
-const SCRIPT_TIMEOUT_MS = 2 ** 31 - 1;
-
-/** node-postgres takes a timeout for one query; its types do not know it. */
-interface PatientQuery extends pg.QueryConfig {
-  readonly query_timeout: number;
-}
-
 /** Connects lazily: a server that is not there yet is met by the first statement. */
 export const make = (config: PgConfig): PoolDriver => {
   const pool = new pg.Pool({
@@ -50,17 +41,14 @@ export const make = (config: PgConfig): PoolDriver => {
     settleTimeout: config.settleTimeout,
     query: async (text, values) => {
       const client = await pool.connect();
-      return onceOn(client, () => run(client, text, values));
+      return onceOn(client, () => PoolStatement.run(client, text, values));
     },
     queryInLine: lineOf(pool),
-    begin: async (first, until = "begun") => {
-      const client = await pool.connect();
-      return begin(client, first, until);
-    },
+    begin: (first, until = "begun") => PoolSession.begin(pool, first, until),
     notify: async (channel) => {
       if (pool.waitingCount > 0 || (pool.idleCount === 0 && pool.totalCount >= config.poolSize)) return false;
       const client = await pool.connect();
-      await onceOn(client, () => run(client, NOTIFY, [channel]));
+      await onceOn(client, () => PoolStatement.run(client, NOTIFY, [channel]));
       return true;
     },
     listen: (channel, onNotify) => PgListener.listen(config, channel, onNotify),
@@ -95,58 +83,6 @@ const settingsOf = (config: PgConfig): string =>
     `set idle_in_transaction_session_timeout = ${Duration.toMillis(config.idleInTransactionTimeout)}`,
   ].join("; ");
 
-const run = async <Row extends object>(client: pg.PoolClient, text: string, values: ReadonlyArray<PgValue>): Promise<PgResult<Row>> => {
-  const name = nameOf(text);
-  const encoded = values.map((value) => (isList(value) ? arrayOf(value) : value));
-  for (const value of encoded) PgText.checkUnicode(value);
-  gather(client);
-  const result = await client.query<Row>(name === null ? { text, values: encoded } : { name, text, values: encoded });
-  return { rows: result.rows, count: result.rowCount ?? 0 };
-};
-
-const isList = (value: PgValue): value is ReadonlyArray<PgScalar> => Array.isArray(value);
-
-/** An array in PostgreSQL's notation. node-postgres makes the same, in three times the time (measured). */
-const arrayOf = (list: ReadonlyArray<PgScalar>): string => {
-  let text = "";
-  for (const value of list) {
-    if (text !== "") text += ",";
-    if (typeof value !== "string") text += value === null ? "NULL" : String(value);
-    else text += QUOTED.test(value) ? `"${value.replaceAll(ESCAPED, "\\$&")}"` : `"${value}"`;
-  }
-  return `{${text}}`;
-};
-
-const QUOTED = /["\\]/;
-const ESCAPED = /["\\]/g;
-
-/**
- * Statements that begin in one tick leave in one write: a system call for each took a quarter of a batch's time (measured).
- * The stream is node-postgres' own, outside of its types; one that cannot be held back is left as it is.
- */
-const gather = (client: pg.PoolClient): void => {
-  const connection: unknown = Predicate.hasProperty(client, "connection") ? client.connection : undefined;
-  const stream: unknown = Predicate.hasProperty(connection, "stream") ? connection.stream : undefined;
-  if (!(stream instanceof Writable) || stream.writableCorked > 0) return;
-  stream.cork();
-  process.nextTick(() => stream.uncork());
-};
-
-/** Statements that a connection keeps parsed: all of this package's, for several schemas. Beyond that, texts are parsed each time. */
-const NAMED_MAX = 500;
-
-const names = new Map<string, string>();
-
-/** The same text has the same name on every connection, so that it is parsed once on each. */
-const nameOf = (text: string): string | null => {
-  const known = names.get(text);
-  if (known !== undefined) return known;
-  if (names.size >= NAMED_MAX) return null;
-  const name = `saga_${names.size}`;
-  names.set(text, name);
-  return name;
-};
-
 /** Runs and gives the connection back, or closes it. */
 const onceOn = async <A>(client: pg.PoolClient, use: () => Promise<A>): Promise<A> => {
   try {
@@ -154,7 +90,7 @@ const onceOn = async <A>(client: pg.PoolClient, use: () => Promise<A>): Promise<
     client.release();
     return answer;
   } catch (cause) {
-    client.release(!isStatementError(cause));
+    client.release(!PoolStatement.isStatementError(cause));
     throw cause;
   }
 };
@@ -166,9 +102,9 @@ const lineOf = (pool: pg.Pool): PgDriver["queryInLine"] => {
     const mine = (line ??= { client: pool.connect(), users: 0, isBroken: false });
     mine.users += 1;
     try {
-      return await run(await mine.client, text, values);
+      return await PoolStatement.run(await mine.client, text, values);
     } catch (cause) {
-      if (!isStatementError(cause)) {
+      if (!PoolStatement.isStatementError(cause)) {
         mine.isBroken = true;
         if (line === mine) line = null;
       }
@@ -186,95 +122,3 @@ const lineOf = (pool: pg.Pool): PgDriver["queryInLine"] => {
     }
   };
 };
-
-const begin = async (client: pg.PoolClient, first: string, until: "begun" | "sent"): Promise<PgSession> => {
-  let facts: BeginRow | undefined;
-  gather(client);
-  // One round trip: two statements in one simple query, which node-postgres answers with a list.
-  const begun = client.query(`begin; ${first}`).then((results) => {
-    facts = factsOf(results);
-    if (facts === undefined) throw new Error("BEGIN has no answer");
-  });
-  // Whoever did not wait for it hears of it by the next statement.
-  if (until === "sent") begun.catch(() => undefined);
-  else {
-    await begun.catch((cause: unknown) => {
-      client.release(true);
-      throw cause;
-    });
-  }
-  let isEnded = false;
-  let isReleased = false;
-  let isUseless = false;
-  const handle = PgHandle.guarded(client, () => isEnded);
-  const release = (isBroken: boolean): void => {
-    if (!isReleased) client.release(isBroken || isUseless);
-    isReleased = true;
-  };
-  return {
-    get now() {
-      return facts?.now ?? 0;
-    },
-    native: { _tag: "Pool", client: handle.guarded },
-    query: async (text, values) => {
-      const answer = run<never>(client, text, values).catch((cause: unknown) => {
-        isUseless ||= cause instanceof pg.DatabaseError && isSpent(cause);
-        throw cause;
-      });
-      if (facts === undefined) await Promise.all([begun, answer]);
-      return answer;
-    },
-    script: async (text) => {
-      const script: PatientQuery = { text, query_timeout: SCRIPT_TIMEOUT_MS };
-      await client.query(script);
-    },
-    commit: async () => {
-      isEnded = true;
-      try {
-        const refused = handle.refused();
-        const { command } = await client.query(refused === null ? "commit" : "rollback");
-        release(false);
-        if (refused !== null) throw refused;
-        return command === "ROLLBACK" ? "RolledBack" : "Committed";
-      } catch (cause) {
-        release(true);
-        throw cause;
-      }
-    },
-    rollback: async () => {
-      isEnded = true;
-      try {
-        await client.query("rollback");
-        release(false);
-      } catch {
-        release(true);
-      }
-    },
-  };
-};
-
-/** The row of the last of several answers. */
-const factsOf = (results: unknown): BeginRow | undefined => {
-  const answers: ReadonlyArray<unknown> = Array.isArray(results) ? results : [];
-  const last = answers.at(-1);
-  const rows: ReadonlyArray<unknown> = Predicate.hasProperty(last, "rows") && Array.isArray(last.rows) ? last.rows : [];
-  return rows.find(isBeginRow);
-};
-
-const isBeginRow = (row: unknown): row is BeginRow => Predicate.hasProperty(row, "now") && typeof row.now === "number";
-
-/** The server answered that the statement failed, or it was not sent: the connection is well. */
-const isStatementError = (cause: unknown): boolean =>
-  cause instanceof PgText.NotUnicode || (cause instanceof pg.DatabaseError && cause.severity === "ERROR" && !isSpent(cause));
-
-/** The connection would answer the same again, so it is closed here. */
-const isSpent = ({ code }: pg.DatabaseError): boolean => code === READ_ONLY || code === STALE_PLAN || code === NO_PLAN;
-
-/** The server takes no writes: it was failed over from. Its connections stay open; a new one may lead to the primary. */
-const READ_ONLY = "25006";
-
-/** A migration changed a column's type: the connection's prepared statements cannot be used any more. */
-const STALE_PLAN = "0A000";
-
-/** Its prepared statements are gone: `deallocate all`, or a pooler that lends one connection to several. */
-const NO_PLAN = "26000";

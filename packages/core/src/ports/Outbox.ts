@@ -96,8 +96,8 @@ export class Outbox extends Context.Service<
       publish: (messages: ReadonlyArray<Message.Encoded>) => Effect.Effect<ReadonlyArray<DrainVerdict>, BusError, R>,
     ) => Effect.Effect<DrainResult, StoreError | BusError, R>;
     /**
-     * Returns when something was probably appended (here or elsewhere), at the latest after `atMost`; with those shards that it
-     * knows of without asking, maybe none.
+     * Returns when something was probably appended (here or elsewhere), or is being committed here, at the latest after `atMost`;
+     * with those shards that it knows of without asking, maybe none. A drain of one waits a moment for a commit that is on its way.
      */
     readonly awaitPending: (atMost: Duration.Duration) => Effect.Effect<ReadonlyArray<number>, StoreError>;
     readonly backlog: Effect.Effect<Backlog, StoreError>;
