@@ -3,7 +3,7 @@
  *
  * A batch whose handler fails is not resolved: the driver reads it again, once the partition, paused meanwhile, goes on.
  */
-import type { Delivery, Subscription } from "@org/saga-core";
+import { type Delivery, describeCause, type Subscription } from "@org/saga-core";
 import { Cause, Duration, Effect, Exit } from "effect";
 import type { EachBatchPayload, KafkaMessage } from "kafkajs";
 import * as CloudEvents from "./CloudEvents.ts";
@@ -66,7 +66,7 @@ const postpone = <E, R>(
   const pause = Math.min(REDELIVERY_MS * 2 ** count, REDELIVERY_MAX_MS);
   const resume = payload.pause();
   options.fork(Effect.andThen(Effect.sleep(Duration.millis(pause)), Effect.sync(resume)));
-  return Effect.logWarning(`${options.subscription.group}: a batch of ${name} failed: ${messageOf(cause)}; again in ${pause} ms`);
+  return Effect.logWarning(`${options.subscription.group}: a batch of ${name} failed: ${describeCause(cause)}; again in ${pause} ms`);
 };
 
 /** Says to the group that we live, while a handler works. What it hears in return is for later: the handler is not disturbed. */
@@ -114,8 +114,3 @@ const delivery = (settings: Settings, { batch }: EachBatchPayload, record: Kafka
   });
 
 const nameOf = ({ batch }: EachBatchPayload): string => `${batch.topic}/${batch.partition}`;
-
-const messageOf = (cause: Cause.Cause<unknown>): string => {
-  const error = Cause.squash(cause);
-  return error instanceof Error ? error.message : "failed";
-};

@@ -10,9 +10,9 @@
  * It saves work; safety never rests on it alone. A frozen process wakes up after its lease and finishes the statement it
  * was in: what it writes is guarded by keys, locks or the fence.
  */
-import { Cause, Duration, Effect, Fiber, Metric } from "effect";
+import { Duration, Effect, Fiber, Metric } from "effect";
 import { type Lease, Lock } from "../ports/Lock.ts";
-import { StoreError } from "../ports/StoreError.ts";
+import { describeCause, StoreError } from "../ports/StoreError.ts";
 import * as MessageId from "./MessageId.ts";
 
 export type { Lease } from "../ports/Lock.ts";
@@ -71,7 +71,7 @@ const untilLost = Effect.fnUntraced(function* (lease: Lease, ttlMillis: number):
   const pause = Duration.millis(ttlMillis / 3 / RENEWALS_PER_THIRD);
   const renewal: Effect.Effect<"Renewed" | "Lost"> = Effect.suspend(() => lock.renew(lease, ttlMillis)).pipe(
     Effect.catchCause((cause) =>
-      Effect.logDebug(`the lease "${lease.name}" could not be renewed: ${describe(cause)}`).pipe(
+      Effect.logDebug(`the lease "${lease.name}" could not be renewed: ${describeCause(cause)}`).pipe(
         Effect.andThen(Effect.sleep(pause)),
         Effect.andThen(Effect.suspend(() => renewal)),
       ),
@@ -90,8 +90,3 @@ const within = <A, B, E, R>(limit: Duration.Duration, call: Effect.Effect<A, E, 
   );
 
 const misuse = (message: string): StoreError => new StoreError({ reason: "Misuse", operation: "Lease.whileHeld", message });
-
-const describe = (cause: Cause.Cause<unknown>): string => {
-  const error = Cause.squash(cause);
-  return error instanceof Error ? error.message : "failed";
-};

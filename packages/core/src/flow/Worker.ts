@@ -1,9 +1,10 @@
 /**
- * A worker is a pass and a layer: the pass is testable, the layer repeats it. A pass that fails is logged, counted and
+ * A worker is a pass and a layer: the pass is testable, the layer repeats it. A pass that fails is describeCause, counted and
  * run again after a pause that grows while failures follow each other; the worker itself never ends. So a process may
  * start before its servers: it comes up when they do.
  */
-import { Cause, Clock, Duration, Effect, Layer, Metric } from "effect";
+import { type Cause, Clock, Duration, Effect, Layer, Metric } from "effect";
+import { describeCause } from "../ports/StoreError.ts";
 
 /** First pause after a failure, in milliseconds. Doubles up to `PAUSE_MAX_MS`. */
 export const PAUSE_MS = 100;
@@ -18,7 +19,7 @@ const restarts = Metric.counter("saga_worker_restarts_total", { description: "Pa
 export const forever = <A, E, R>(name: string, pass: Effect.Effect<A, E, R>): Effect.Effect<never, never, R> => {
   const counter = Metric.withAttributes(restarts, { worker: name });
   const again = (cause: Cause.Cause<E>, pause: number): Effect.Effect<never, never, R> =>
-    Effect.logWarning(`${name}: ${describe(cause)}; again in ${pause} ms`).pipe(
+    Effect.logWarning(`${name}: ${describeCause(cause)}; again in ${pause} ms`).pipe(
       Effect.andThen(Metric.update(counter, 1)),
       Effect.andThen(Effect.sleep(Duration.millis(pause))),
       Effect.andThen(Effect.suspend(() => go(Math.min(pause * 2, PAUSE_MAX_MS)))),
@@ -36,8 +37,3 @@ export const forever = <A, E, R>(name: string, pass: Effect.Effect<A, E, R>): Ef
 /** Runs the worker in the background for as long as the layer lives. */
 export const layer = <A, E, R>(name: string, pass: Effect.Effect<A, E, R>): Layer.Layer<never, never, R> =>
   Layer.effectDiscard(Effect.forkScoped(forever(name, pass)));
-
-const describe = (cause: Cause.Cause<unknown>): string => {
-  const error = Cause.squash(cause);
-  return error instanceof Error ? error.message : "failed";
-};

@@ -13,7 +13,7 @@ import type * as Message from "../domain/Message.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
 import { type Delivery, formatPosition, MessageBus, type Subscription } from "../ports/MessageBus.ts";
 import type { PublishVerdict } from "../ports/Outbox.ts";
-import { BusError } from "../ports/StoreError.ts";
+import { BusError, describeCause } from "../ports/StoreError.ts";
 import * as FaultPoint from "./FaultPoint.ts";
 import * as Log from "./MemoryBroker.ts";
 import { keyOf } from "./MemoryTable.ts";
@@ -174,7 +174,7 @@ const drain = Effect.fnUntraced(function* <E, R>(
     } else {
       if (Cause.hasInterruptsOnly(exit.cause)) return yield* Effect.interrupt;
       yield* Effect.logWarning(
-        `${subscription.group}: a batch of ${partition.topic}/${partition.index} failed: ${nameOf(exit.cause)}; again in ${pause} ms`,
+        `${subscription.group}: a batch of ${partition.topic}/${partition.index} failed: ${describeCause(exit.cause)}; again in ${pause} ms`,
       );
       yield* Effect.sleep(Duration.millis(pause));
       pause = Math.min(pause * 2, REDELIVERY_MAX_MS);
@@ -250,8 +250,3 @@ const chance = (probability: number): Effect.Effect<boolean> =>
 
 /** From 1 to `max`. */
 const upTo = (max: number): Effect.Effect<number> => Random.nextIntBetween(1, Math.max(1, max));
-
-const nameOf = (cause: Cause.Cause<unknown>): string => {
-  const error = Cause.squash(cause);
-  return error instanceof Error ? error.message : "failed";
-};

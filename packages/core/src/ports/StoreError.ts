@@ -2,7 +2,7 @@
  * What can go wrong behind a port. Drivers classify their errors once, at the edge, into one of these. The message never
  * holds payloads, bind values or secrets.
  */
-import { Schema } from "effect";
+import { Cause, Schema } from "effect";
 
 /**
  * - `Unavailable`: no connection, or lost before anything was decided. Nothing happened. Retry.
@@ -37,3 +37,14 @@ export class BusError extends Schema.TaggedError<BusError>()("BusError", {
     return this.reason === "Unavailable";
   }
 }
+
+/** What there is to log of a failure: a port's error has a safe message; of a defect, whose own text may quote a payload, its name and place. */
+export const describeCause = (cause: Cause.Cause<unknown>): string => {
+  if (Cause.hasInterruptsOnly(cause)) return "interrupted";
+  const error = Cause.squash(cause);
+  if (error instanceof StoreError || error instanceof BusError) return error.message;
+  if (!(error instanceof Error)) return "a defect";
+  const { message, stack = "" } = error;
+  const place = stack.slice(stack.indexOf(message) + message.length).match(/^\s*(at .+)$/m)?.[1];
+  return `a defect (${error.name}${place === undefined ? "" : ` ${place}`})`;
+};

@@ -4,9 +4,10 @@
  * It closes in this order: new calls are refused → nothing is taken from the broker or the timers any more → what is in flight
  * ends → mailboxes close → the outbox is published → connections close.
  */
-import { Cause, Duration, Effect, Exit, Layer, type ManagedRuntime, Scope } from "effect";
+import { Duration, Effect, Exit, Layer, type ManagedRuntime, Scope } from "effect";
 import * as OutboxRelay from "../flow/OutboxRelay.ts";
 import type { MessageBus } from "../ports/MessageBus.ts";
+import { describeCause } from "../ports/StoreError.ts";
 import type { Stores } from "./Database.ts";
 import { ofCause, SagaError, Thrown } from "./SagaError.ts";
 
@@ -71,7 +72,7 @@ export const make = <Own>(
       yield* Scope.close(inner, Exit.void);
       // What is left is published by another process, or by this one after its next start.
       yield* atMost(
-        Effect.catchCause(OutboxRelay.drainOnce, (cause) => Effect.logWarning("the outbox was not drained", Cause.squash(cause))),
+        Effect.catchCause(OutboxRelay.drainOnce, (cause) => Effect.logWarning(`the outbox was not drained: ${describeCause(cause)}`)),
       );
     });
     try {
@@ -83,7 +84,8 @@ export const make = <Own>(
 
   return {
     call: (effect) => (closing === null ? follow(settle(effect)) : Promise.reject(new SagaError("Closed", "the client is closing"))),
-    behind: (effect) => void follow(runtime.runPromiseExit(Effect.tapCause(effect, (cause) => Effect.logWarning(Cause.squash(cause))))),
+    behind: (effect) =>
+      void follow(runtime.runPromiseExit(Effect.tapCause(effect, (cause) => Effect.logWarning(`behind a call: ${describeCause(cause)}`)))),
     user: (run) =>
       Effect.tryPromise({
         try: () => follow(Promise.resolve().then(run)),

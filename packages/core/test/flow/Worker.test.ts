@@ -1,6 +1,6 @@
-import { Clock, Effect, Layer, Metric } from "effect";
+import { Cause, Clock, Effect, Layer, Logger, Metric } from "effect";
 import { describe, expect, it } from "vitest";
-import { StoreError, Worker } from "@org/saga-core";
+import { BusError, describeCause, StoreError, Worker } from "@org/saga-core";
 import { simulate } from "./Harness.ts";
 
 type Outcome = "fail" | "die" | "interrupt" | "ok" | "fail late";
@@ -74,5 +74,45 @@ describe("a worker that fails", () => {
 
   it("is not counted while all goes well", () => {
     expect(run("well", ["ok", "ok", "ok"])).toEqual({ pauses: [1_000, 1_000, 1_000], restarts: [] });
+  });
+});
+
+describe("what is logged of a failure", () => {
+  const secret = "4111 1111 1111 1111";
+
+  it("is a port's own message, or a defect's name and place, never its text", () => {
+    const away = { operation: "x", message: "away" } as const;
+    expect(describeCause(Cause.fail(new StoreError({ reason: "Unavailable", ...away })))).toBe("away");
+    expect(describeCause(Cause.fail(new BusError({ reason: "Unavailable", ...away })))).toBe("away");
+    expect(describeCause(Cause.interrupt(1))).toBe("interrupted");
+    for (const defect of [new TypeError(secret), new RangeError(`${secret}\n    at ${secret} (${secret}:1:1)\n`)]) {
+      const said = describeCause(Cause.die(defect));
+      expect(said).toContain(`a defect (${defect.name} at `);
+      expect(said).toContain("Worker.test.ts");
+      expect(said).not.toContain(secret);
+    }
+  });
+
+  it("is little, where nothing is known to be safe", () => {
+    const bare = new Error(secret);
+    delete bare.stack;
+    expect([secret, { message: secret }, bare].map((defect) => describeCause(Cause.die(defect)))).toEqual([
+      "a defect",
+      "a defect",
+      "a defect (Error)",
+    ]);
+  });
+
+  it("is all that a worker says", () => {
+    const lines: Array<unknown> = [];
+    const logger = Logger.make(({ message }) => void lines.push(message));
+    simulate(() =>
+      Effect.raceFirst(Layer.launch(Worker.layer("shop", Effect.die(new Error(secret)))), Effect.sleep(1_000)).pipe(
+        Effect.provide(Logger.layer([logger])),
+      ),
+    );
+    expect(lines.length).toBeGreaterThan(0);
+    expect(String(lines)).toContain("shop: a defect (Error at ");
+    expect(String(lines)).not.toContain(secret);
   });
 });
