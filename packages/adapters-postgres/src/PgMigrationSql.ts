@@ -40,8 +40,9 @@ export const forget = (client: Client): string => `delete from ${table(client)} 
 /** The two numbers of the advisory lock. A schema has one, whatever its prefixes: they share the schema that is created. */
 export const lockKeys = (client: Client): readonly [number, number] => [Shard.fnv1a(`saga-migrations:${client.schema}`) | 0, 0];
 
-/** Migrations take their time, and so does another process that is at it. */
-export const SETTINGS = "set local lock_timeout = 0; set local statement_timeout = 0; set local client_min_messages = warning";
+/** Migrations take their time, and so does another process that is at it. Their strings mean what they say, whatever a role's settings are. */
+export const SETTINGS =
+  "set local lock_timeout = 0; set local statement_timeout = 0; set local client_min_messages = warning; set local standard_conforming_strings = on";
 
 /** A script for psql that does what `up` would do. */
 export const upScript = (client: Client, pending: ReadonlyArray<Migration>, hasSchema: boolean): string =>

@@ -38,13 +38,22 @@ describe.runIf(server !== null)("migrations on a server", () => {
     expect((await inSchema("crowd", PgMigrations.status())).every(({ state }) => state === "applied")).toBe(true);
   });
 
-  it("make the golden schema, as the embedded database does", async () => {
-    await inSchema("golden", PgMigrations.up());
-    const client = new pg.Client({ connectionString: database.url });
+  it.each([
+    ["as the embedded database does", ""],
+    ["also where a backslash in a string means something", "-c standard_conforming_strings=off -c escape_string_warning=off"],
+  ])("make the golden schema, and go up again after they went down, %s", async (_, options) => {
+    const own = await Database.create(server ?? "");
+    const url = new URL(own.url);
+    if (options !== "") url.searchParams.set("options", options);
+    await inSchema("golden", PgMigrations.up(), url.href);
+    await inSchema("golden", PgMigrations.down((await Effect.runPromise(PgMigrations.load)).length), url.href);
+    await inSchema("golden", PgMigrations.up(), url.href);
+    const client = new pg.Client({ connectionString: own.url });
     await client.connect();
     const { rows } = await client.query<{ readonly line: string }>(Catalog.DESCRIBE, ["golden"]);
     await client.end();
     await expect(`${rows.map((row) => row.line).join("\n")}\n`).toMatchFileSnapshot("golden/schema.txt");
+    await own.drop();
   });
 
   it("two schemas of one database are migrated side by side", async () => {
