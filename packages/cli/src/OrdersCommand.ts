@@ -86,7 +86,7 @@ const drawOrder = Effect.fn("Orders.diagram")(function* (flags: {
   if (found === null) return yield* CliFailure.failed(`no order ${id} in ${chosen.map(Databases.where).join(", ")}`);
   const definition = Checkout.make();
   const { record } = found;
-  const instance = record === null ? null : Option.getOrNull(decodeInstance(record.state));
+  const instance = record === null ? null : seenOf(record.state);
   if (record !== null && (instance === null || record.version !== definition.version)) {
     return yield* CliFailure.failed(`the checkout of order ${id} is of version ${record.version}, which this program cannot draw`);
   }
@@ -128,24 +128,26 @@ const documentOf = ({ schema, order, record }: Found) => ({
   saga: record === null ? null : sagaOf(record),
 });
 
-const decodeInstance = Schema.decodeUnknownOption(Schema.toCodecJson(SagaRunner.Instance));
-
 /** What can be seen of an instance, and of the row at home of one without a coordinator. */
-const { failure, startedAt, steps, audit } = SagaRunner.Instance.fields;
-const Seen = Schema.Struct({ failure, startedAt, steps, audit });
+const { version, status, failure, startedAt, steps, audit } = SagaRunner.Instance.fields;
+const Seen = Schema.Struct({ version, status, failure, startedAt, steps, audit });
 const decodeSeen = Schema.decodeUnknownOption(Schema.toCodecJson(Seen));
 const decodeAtHome = Schema.decodeUnknownOption(
-  Schema.toCodecJson(Schema.Struct({ instance: Seen, refused: Schema.Array(Schema.String) })),
+  Schema.toCodecJson(Schema.Struct({ instance: Seen, settled: Schema.Array(Schema.String), refused: Schema.Array(Schema.String) })),
 );
 
-/** `refused`: steps whose undo was refused for good; at home everyone's are known. */
-const seenOf = (state: unknown): (typeof Seen.Type & { readonly refused: ReadonlyArray<string> }) | null => {
-  if (ChoreographyReactions.isStored(state)) {
-    return Option.getOrNull(Option.map(decodeAtHome(state), ({ instance, refused }) => ({ ...instance, refused })));
-  }
-  const instance = Option.getOrNull(decodeSeen(state));
-  if (instance === null) return null;
-  return { ...instance, refused: Object.keys(instance.steps).filter((name) => instance.steps[name]?.status === "undoRefused") };
+/** At home a step of another service is over when it was heard of, and its undo when nothing is left of it. */
+const seenOf = (state: unknown): typeof Seen.Type | null => {
+  if (!ChoreographyReactions.isStored(state)) return Option.getOrNull(decodeSeen(state));
+  const row = Option.getOrNull(decodeAtHome(state));
+  if (row === null) return null;
+  const heard = (name: string, step: typeof NOT_YET | (typeof Seen.Type.steps)[string]) => {
+    if (row.refused.includes(name)) return { ...step, status: "undoRefused" } as const;
+    return step.status === "done" && row.settled.includes(name) ? ({ ...step, status: "undone" } as const) : step;
+  };
+  const names = new Set([...Object.keys(row.instance.steps), ...row.refused]);
+  const all = [...names].map((name) => [name, heard(name, row.instance.steps[name] ?? NOT_YET)] as const);
+  return { ...row.instance, steps: Object.fromEntries(all) };
 };
 
 /** Of a version whose instances this one cannot read, name and status are known all the same. */
@@ -156,7 +158,7 @@ const sagaOf = (record: SagaRecord) => {
     version: record.version,
     status: record.status,
     failure: instance?.failure ?? null,
-    refused: instance?.refused ?? [],
+    refused: instance === null ? [] : Object.keys(instance.steps).filter((name) => instance.steps[name]?.status === "undoRefused"),
     startedAt: instance === null ? null : Output.time(instance.startedAt),
     audit: (instance?.audit ?? []).map(({ at, ...entry }) => ({ at: Output.time(at), ...entry })),
     steps: instance === null ? null : Checkout.make().steps.map(({ name, kind }) => ({ name, kind, ...(instance.steps[name] ?? NOT_YET) })),

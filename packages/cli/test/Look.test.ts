@@ -133,6 +133,17 @@ describe("saga orders show", () => {
     expect((await look("orders", "diagram", "o-2", "--schema", "order")).code).toBe(1);
   });
 
+  test("draws a checkout without a coordinator from the row at home, with what other services told", async () => {
+    const id = OrderId.make("o-drawn");
+    await inSchema("checkout", commit(atHome.save([{ key: id, before: atHome.initial, after: stuckAtHome(id, NOW, "capture-payment") }])));
+    const { code, stdout, stderr } = await look("orders", "diagram", id, "--schema", "checkout");
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toContain("class undo_capture_payment stuck");
+    const sequence = await look("orders", "diagram", id, "--schema", "checkout", "--sequence");
+    expect(sequence.stdout).toContain("compensationFailed, holdExpired at commit-stock");
+    expect(sequence.stdout).toContain("stuck at capture-payment, waits for a person");
+  });
+
   test("ends with 1 for an order that is not there", async () => {
     expect(await look("orders", "show", "o-2", "--schema", "order", "--schema", "checkout")).toEqual({
       code: 1,

@@ -14,8 +14,11 @@ import { mayTurn } from "./SagaRules.ts";
 import { type Instance, stateOf, type StepState } from "./SagaState.ts";
 import type { RemoteStep, Step } from "./SagaStep.ts";
 
+/** What is drawn of an instance; also of the row at home of one without a coordinator. */
+export type Drawn = Pick<Instance<unknown>, "version" | "status" | "steps" | "failure">;
+
 /** Mermaid `stateDiagram-v2` text. */
-export const states = <D, C>(definition: Definition<D, C>, instance: Instance<D> | null = null): string => {
+export const states = <D, C>(definition: Definition<D, C>, instance: Drawn | null = null): string => {
   const { steps } = definition;
   const undos = steps.filter(hasUndo);
   const last = steps.filter(({ name }) => !steps.some(({ after }) => after.includes(name)));
@@ -37,7 +40,7 @@ export const states = <D, C>(definition: Definition<D, C>, instance: Instance<D>
 };
 
 /** Mermaid `sequenceDiagram` text: how it goes when all goes well, and how it is undone; of an instance, what happened. */
-export const sequence = <D, C>(definition: Definition<D, C>, instance: Instance<D> | null = null): string => {
+export const sequence = <D, C>(definition: Definition<D, C>, instance: Drawn | null = null): string => {
   const { steps, name } = definition;
   const forth = steps.flatMap((step) => askedOf(name, step, instance === null ? null : stateOf(instance, step.name)));
   const back = steps.toReversed().flatMap((step) => undoneOf(name, step, instance === null ? null : stateOf(instance, step.name)));
@@ -113,7 +116,7 @@ const MARKS = {
   stuck: "fill:#ef9a9a,stroke-width:3px",
 };
 
-const marksOf = <D, C>(steps: ReadonlyArray<Step<D, C>>, instance: Instance<D>): ReadonlyArray<string> => [
+const marksOf = <D, C>(steps: ReadonlyArray<Step<D, C>>, instance: Drawn): ReadonlyArray<string> => [
   ...Object.entries(MARKS).map(([name, style]) => `  classDef ${name} ${style}`),
   ...steps.flatMap((step) => {
     const [own, undo] = markOf(stateOf(instance, step.name).status);
@@ -178,5 +181,4 @@ const typesOf = (types: ReadonlyArray<{ readonly type: string }>): string => typ
 
 const tries = (state: StepState | null): string => (state === null || state.round === 1 ? "" : ` (round ${state.round})`);
 
-const endOf = <D>({ status, failure }: Instance<D>): string =>
-  failure === null ? status : `${status}, ${failure.reason} at ${failure.step}`;
+const endOf = ({ status, failure }: Drawn): string => (failure === null ? status : `${status}, ${failure.reason} at ${failure.step}`);

@@ -82,7 +82,7 @@ export const START = "start";
 
 const PENDING: StepState = { status: "pending", round: 1, attempts: 0 };
 
-export const stateOf = <D>(instance: Instance<D>, step: string): StepState => instance.steps[step] ?? PENDING;
+export const stateOf = (instance: Pick<Instance<unknown>, "steps">, step: string): StepState => instance.steps[step] ?? PENDING;
 
 /** The round stays, and a kept signal while it may be wanted; whatever else is not named ends. */
 export const withStep = <D>(instance: Instance<D>, step: string, change: Partial<StepState> & Pick<StepState, "status">): Instance<D> => {
