@@ -13,7 +13,10 @@ import { RequestProblems } from "./ProblemMiddleware.ts";
 /** Characters of a payment method's token. */
 const PAYMENT_METHOD_MAX = 128;
 
-export const PaymentMethod = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_.-]+$/), Schema.isMaxLength(PAYMENT_METHOD_MAX)).annotate({
+export const PaymentMethod = Schema.String.check(
+  Schema.isPattern(/^[A-Za-z0-9_.-]+$/, { expected: 'letters, digits, "_", "." and "-"' }),
+  Schema.isMaxLength(PAYMENT_METHOD_MAX),
+).annotate({
   description: "the payment provider's token of the means of payment",
 });
 
@@ -29,7 +32,7 @@ export const PlaceOrder = Schema.Struct({
 export type PlaceOrder = typeof PlaceOrder.Type;
 
 export const IdempotencyKeyHeader = Schema.String.check(
-  Schema.isPattern(/^[\x21-\x7e]+$/),
+  Schema.isPattern(/^[\x21-\x7e]+$/, { expected: "printable ASCII characters without spaces" }),
   Schema.isMaxLength(Limits.IDEMPOTENCY_KEY_MAX),
 ).annotate({ description: "chosen by the caller, once per request; the same key with the same body gets the same answer" });
 

@@ -18,6 +18,7 @@ import {
 } from "effect/http";
 import { HttpApi, HttpApiError, type HttpApiGroup, HttpApiMiddleware } from "effect/http-api";
 import type { HttpMethod } from "effect/http";
+import { describeCause } from "@org/saga-core";
 import * as Problem from "./Problem.ts";
 import * as ProblemCode from "./ProblemCode.ts";
 
@@ -118,7 +119,7 @@ const ofCause = (cause: Cause.Cause<unknown>): Effect.Effect<HttpServerResponse.
       }
     }
     const [response] = yield* HttpServerError.causeResponse(cause);
-    if (response.status >= 500) yield* Effect.logError("a request failed", cause);
+    if (response.status >= 500) yield* Effect.logError(`a request failed: ${describeCause(cause)}`);
     return response;
   });
 

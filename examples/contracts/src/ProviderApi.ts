@@ -13,7 +13,7 @@ import { RequestProblems } from "./ProblemMiddleware.ts";
 export const LEDGER_ORDERS_MAX = 100;
 
 export const Reference = Schema.String.check(
-  Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._:-]*$/),
+  Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._:-]*$/, { expected: 'letters, digits, ".", "_", ":" and "-", the first a letter or a digit' }),
   Schema.isMaxLength(Limits.IDENTIFIER_MAX * 2),
 );
 

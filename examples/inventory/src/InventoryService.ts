@@ -12,6 +12,7 @@ import { Context, Duration, Effect, Exit, Layer, Result, Schedule, Scope } from 
 import {
   type Adjust,
   CheckoutMessages as M,
+  describeCause,
   type DeadLetters,
   HoldSweeper,
   type Inbox,
@@ -96,7 +97,7 @@ const make = Effect.fnUntraced(function* (bounds: Partial<Concurrency.Concurrenc
       Effect.retry(Schedule.spaced(Duration.millis(Worker.PAUSE_MAX_MS))),
       // By then it has ended by itself.
       Effect.timeoutOption(Duration.millis(ttlMillis)),
-      Effect.catchCause((cause) => Effect.logError(`order ${orderId}: what it took stays until its hold ends`, cause)),
+      Effect.catchCause((cause) => Effect.logError(`order ${orderId}: what it took stays until its hold ends: ${describeCause(cause)}`)),
     );
   });
   const inventory: Inventory["Service"] = {

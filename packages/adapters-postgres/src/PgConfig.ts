@@ -7,7 +7,9 @@
 import { Config, Duration, Redacted, Schema } from "effect";
 
 /** A PostgreSQL identifier that needs no escaping. At most 63 bytes: PostgreSQL cuts longer ones silently. */
-export const SchemaName = Schema.String.check(Schema.isPattern(/^[a-z_][a-z0-9_]{0,62}$/));
+export const SchemaName = Schema.String.check(
+  Schema.isPattern(/^[a-z_][a-z0-9_]{0,62}$/, { expected: "lower case letters, digits and _, at most 63, the first no digit" }),
+);
 
 export interface PgConfig {
   /** `postgres://user:password@host:port/database` */
@@ -55,7 +57,9 @@ export const DEFAULT_SCHEMA = "saga";
 export const DEFAULT_TABLE_PREFIX = "";
 
 /** With the longest name of an index behind it, it stays within PostgreSQL's 63 bytes. */
-export const TablePrefix = Schema.String.check(Schema.isPattern(/^([a-z_][a-z0-9_]{0,19})?$/));
+export const TablePrefix = Schema.String.check(
+  Schema.isPattern(/^([a-z_][a-z0-9_]{0,19})?$/, { expected: "lower case letters, digits and _, at most 20, the first no digit" }),
+);
 
 /** Connections: with group commit two write as much as the disk can take (measured: batches of 64 on 2 connections); the rest is for relays and reads. */
 const POOL_SIZE = 10;

@@ -5,7 +5,9 @@ import { Result, Schema } from "effect";
 import { MONEY_MAX } from "./Limits.ts";
 
 /** ISO 4217 code, three upper-case letters. */
-export const Currency = Schema.String.check(Schema.isPattern(/^[A-Z]{3}$/)).pipe(Schema.brand("Currency"));
+export const Currency = Schema.String.check(Schema.isPattern(/^[A-Z]{3}$/, { expected: "three capital letters, as EUR" })).pipe(
+  Schema.brand("Currency"),
+);
 export type Currency = typeof Currency.Type;
 
 /** Whole minor units, 0 to `MONEY_MAX`. */

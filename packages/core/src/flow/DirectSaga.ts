@@ -27,7 +27,7 @@ import * as SagaRules from "../domain/saga/SagaRules.ts";
 import * as SagaVersions from "../domain/saga/SagaVersions.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
 import { SagaStore } from "../ports/SagaStore.ts";
-import { StoreError } from "../ports/StoreError.ts";
+import { describeCause, StoreError } from "../ports/StoreError.ts";
 import type { Timer } from "../ports/Timers.ts";
 import * as Aggregate from "./Aggregate.ts";
 import * as Batch from "./Batch.ts";
@@ -119,7 +119,7 @@ export const make = Effect.fnUntraced(function* <D, R>(
   const behind = <A>(work: Effect.Effect<A, Mailbox.Failure>) =>
     Effect.forkIn(
       Effect.catchCause(Effect.ignore(work), (cause) =>
-        Effect.logWarning(`${definition.name}: a step did not go on; its timer asks again`, cause),
+        Effect.logWarning(`${definition.name}: a step did not go on; its timer asks again: ${describeCause(cause)}`),
       ),
       scope,
     );

@@ -9,6 +9,7 @@
  * It does not know what other processes call.
  */
 import { type Context, Deferred, Duration, Effect, type Fiber, type Scope } from "effect";
+import { describeCause } from "../ports/StoreError.ts";
 import type { Ask } from "./DirectSagaAggregate.ts";
 
 /** How long a call may outlast its step's timeout, in milliseconds: most clients, proxies and providers have given up by then. */
@@ -49,7 +50,9 @@ export const make = <R>(saga: string, steps: ReadonlyArray<Step<R>>, services: C
         const what = `saga "${saga}", step "${step}": the function of "${draft.type}" answered with ${said}`;
         return Effect.as(Effect.logWarning(`${what}. ${awaited}: ${key} has no outcome, and its timer asks again`), null);
       }),
-      Effect.catchCause((cause) => Effect.as(Effect.logWarning(`${saga}: ${key} gave no outcome; its timer asks again`, cause), null)),
+      Effect.catchCause((cause) =>
+        Effect.as(Effect.logWarning(`${saga}: ${key} gave no outcome; its timer asks again: ${describeCause(cause)}`), null),
+      ),
     );
 
   return (ask) =>

@@ -24,7 +24,7 @@ import type { TimerRequest } from "../domain/saga/Coordinator.ts";
 import type * as Message from "../domain/Message.ts";
 import type { Timestamp } from "../domain/Timestamp.ts";
 import { DocumentStore } from "../ports/DocumentStore.ts";
-import type { StoreError } from "../ports/StoreError.ts";
+import { describeCause, type StoreError } from "../ports/StoreError.ts";
 import type { Timer, Timers } from "../ports/Timers.ts";
 import * as Aggregate from "./Aggregate.ts";
 import * as CircuitBreaker from "./CircuitBreaker.ts";
@@ -112,7 +112,9 @@ export const make = Effect.fnUntraced(function* <R>(
       Effect.timeout(Duration.millis(limit)),
       Effect.provideContext(services),
       Effect.map((outcome): Attempt.Finding => (outcome === null ? { _tag: "NotFound" } : { _tag: "Known", outcome })),
-      Effect.catchCause((cause) => Effect.as(Effect.logWarning(`${name}: ${how} of ${key} gave no outcome; it is probed`, cause), UNKNOWN)),
+      Effect.catchCause((cause) =>
+        Effect.as(Effect.logWarning(`${name}: ${how} of ${key} gave no outcome; it is probed: ${describeCause(cause)}`), UNKNOWN),
+      ),
     );
   });
 
@@ -130,7 +132,9 @@ export const make = Effect.fnUntraced(function* <R>(
 
   const begin = (timer: Timer) =>
     work(timer).pipe(
-      Effect.catchCause((cause) => Effect.logWarning(`${name}: ${timer.name} of ${timer.key}; its timer comes again`, cause)),
+      Effect.catchCause((cause) =>
+        Effect.logWarning(`${name}: ${timer.name} of ${timer.key}; its timer comes again: ${describeCause(cause)}`),
+      ),
       Effect.ensuring(permits.release(1)),
       Effect.forkIn(scope),
     );

@@ -5,12 +5,12 @@
  * Messages are stored first (`StoredConsumer`): one whose handler throws is tried again in the background, later each time, while the
  * later messages of its key wait and other keys go on; after `attempts` it is a dead letter.
  */
-import { Effect } from "effect";
+import { Cause, Effect } from "effect";
 import type * as Message from "../domain/Message.ts";
 import * as Mailbox from "../flow/Mailbox.ts";
 import * as StoredConsumer from "../flow/StoredConsumer.ts";
 import { Inbox } from "../ports/Inbox.ts";
-import { StoreError } from "../ports/StoreError.ts";
+import { describeCause, StoreError } from "../ports/StoreError.ts";
 import { UnitOfWork } from "../ports/UnitOfWork.ts";
 import type { Database } from "./Database.ts";
 import { nameOf, SagaError } from "./SagaError.ts";
@@ -105,10 +105,10 @@ export const make = Effect.fnUntraced(function* <Own, Sql>(
   );
 });
 
-/** What the handler threw is logged as it is; what is kept with the message names it. */
+/** What the handler threw is named, in the log and with the message, and never quoted. */
 const bug = (group: string, { id, type }: Message.Envelope, error: unknown) =>
   Effect.andThen(
-    Effect.logWarning(`${group}: the handler of ${type} threw at message ${id}`, error),
+    Effect.logWarning(`${group}: the handler of ${type} threw at message ${id}: ${describeCause(Cause.die(error))}`),
     Effect.die(new SagaError("Refused", `the handler of ${type} threw (${nameOf(error)})`, { cause: error })),
   );
 

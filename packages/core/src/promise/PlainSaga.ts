@@ -13,7 +13,7 @@ import * as SagaStart from "../flow/SagaStart.ts";
 import * as TimerPump from "../flow/TimerPump.ts";
 import { SagaStore } from "../ports/SagaStore.ts";
 import * as PlainVersions from "./PlainVersions.ts";
-import { SagaError, type Thrown } from "./SagaError.ts";
+import { SagaError } from "./SagaError.ts";
 import * as SagaWiring from "./SagaWiring.ts";
 import type { Session } from "./Session.ts";
 
@@ -33,7 +33,13 @@ export interface PlainStep {
  * of the `failed` replies.
  */
 export const step = <B>(type: Message.MessageType<B>, perform: (body: B, key: string) => Promise<Outcome>): PlainStep => ({
-  make: (user) => DirectSaga.step<B, Thrown, never>(type, (body, key) => user(() => perform(body, key))),
+  make: (user) =>
+    DirectSaga.step<B, never, never>(type, (body, key) =>
+      Effect.catch(
+        user(() => perform(body, key)),
+        ({ error }) => Effect.die(error),
+      ),
+    ),
 });
 
 export const outcome: <B>(type: Message.MessageType<B>, body: NoInfer<B>) => Outcome = DirectSaga.outcome;

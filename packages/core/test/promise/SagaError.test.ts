@@ -57,6 +57,8 @@ describe("what a user's function throws", () => {
 
   it("in a handler makes a dead letter of the message, not of its neighbours, and nothing it sent is sent", async () => {
     const handled: Array<string> = [];
+    const lines: Array<unknown> = [];
+    const log = vi.spyOn(console, "log").mockImplementation((...line) => void lines.push(...line));
     await client.on({
       group: "held",
       attempts: 1,
@@ -70,6 +72,12 @@ describe("what a user's function throws", () => {
     await client.on({ group: "paid", handlers: [handler(M.Paid, async ({ body }) => void handled.push(body.id))] });
     for (const id of ["bad", "good"]) await client.transaction(async (tx) => tx.send(M.Held, { id }));
     await vi.waitFor(() => expect(handled).toEqual(["good"]), WAIT);
+    await vi.waitFor(
+      () => expect(lines.join("\n")).toMatch(/held: the handler of trip.held.v1 threw at message .*\(CardError at .*SagaError\.test\.ts/),
+      WAIT,
+    );
+    expect(lines.join("\n")).not.toContain(SECRET);
+    log.mockRestore();
   });
 });
 

@@ -1,8 +1,11 @@
 /** Identity of an order: the key of its messages, its stock hold and its saga. */
 import { Schema } from "effect";
-import { IDENTIFIER_MAX, IDENTIFIER_PATTERN } from "../Limits.ts";
+import { IDENTIFIER_EXPECTED, IDENTIFIER_MAX, IDENTIFIER_PATTERN } from "../Limits.ts";
 
-const identifier = Schema.String.check(Schema.isPattern(IDENTIFIER_PATTERN), Schema.isMaxLength(IDENTIFIER_MAX));
+const identifier = Schema.String.check(
+  Schema.isPattern(IDENTIFIER_PATTERN, { expected: IDENTIFIER_EXPECTED }),
+  Schema.isMaxLength(IDENTIFIER_MAX),
+);
 
 export const OrderId = identifier.pipe(Schema.brand("OrderId"));
 export type OrderId = typeof OrderId.Type;

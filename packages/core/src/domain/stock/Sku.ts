@@ -1,8 +1,8 @@
 /** Stock keeping unit: the name of a thing that can be counted, and how many of it. */
 import { Schema } from "effect";
-import { QUANTITY_MAX } from "../Limits.ts";
+import { QUANTITY_MAX, SHORT_NAME_EXPECTED, SHORT_NAME_PATTERN } from "../Limits.ts";
 
-export const Sku = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/)).pipe(Schema.brand("Sku"));
+export const Sku = Schema.String.check(Schema.isPattern(SHORT_NAME_PATTERN, { expected: SHORT_NAME_EXPECTED })).pipe(Schema.brand("Sku"));
 export type Sku = typeof Sku.Type;
 
 /** A whole number of units, 1 to `QUANTITY_MAX`. */

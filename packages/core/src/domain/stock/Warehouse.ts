@@ -1,8 +1,11 @@
 /** Where goods are. Most shops have one place and never name it: what names none is in the default one. */
 import { Schema } from "effect";
+import { SHORT_NAME_EXPECTED, SHORT_NAME_PATTERN } from "../Limits.ts";
 import { Quantity, Sku } from "./Sku.ts";
 
-export const Warehouse = Schema.String.check(Schema.isPattern(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/)).pipe(Schema.brand("Warehouse"));
+export const Warehouse = Schema.String.check(Schema.isPattern(SHORT_NAME_PATTERN, { expected: SHORT_NAME_EXPECTED })).pipe(
+  Schema.brand("Warehouse"),
+);
 export type Warehouse = typeof Warehouse.Type;
 
 /** Where goods are of which nobody says where they are. */
