@@ -18,6 +18,9 @@ export interface Guarded<Handle> {
 
 export const guarded = <Handle extends object>(handle: Handle, isEnded: () => boolean): Guarded<Handle> => {
   let refused: EndsTransaction | null = null;
+  const checkOpen = (): void => {
+    if (isEnded()) throw new Error("the transaction has ended: its client cannot be used any more");
+  };
   const check = (statement: unknown): void => {
     const ending = endsTransaction(textOf(statement));
     if (ending === null) return;
@@ -27,11 +30,12 @@ export const guarded = <Handle extends object>(handle: Handle, isEnded: () => bo
   return {
     guarded: new Proxy(handle, {
       get: (target, name): unknown => {
-        if (isEnded()) throw new Error("the transaction has ended: its client cannot be used any more");
+        checkOpen();
         if (name === "release" || name === "end") throw new Error("the client belongs to the transaction, and is released with it");
         const value: unknown = Reflect.get(target, name);
         if (typeof value !== "function") return value;
         return (...args: ReadonlyArray<unknown>): unknown => {
+          checkOpen();
           if (name === "query" || name === "exec") check(args[0]);
           return Reflect.apply(value, target, args);
         };

@@ -5,6 +5,7 @@
  */
 import { Effect } from "effect";
 import type { PgSession } from "./PgDriver.ts";
+import type { Follower } from "./PgShard.ts";
 import type { PgTransaction } from "./PgTransaction.ts";
 import type { Wakeup } from "./PgWakeup.ts";
 
@@ -13,14 +14,14 @@ export interface OutboxNews {
   readonly appended: (transaction: PgTransaction, shards: ReadonlyArray<number>) => void;
   /** Runs `wait`, in which a relay rests; then gives the shards that are known. */
   readonly rest: <E>(wait: Effect.Effect<void, E>) => Effect.Effect<ReadonlyArray<number>, E>;
-  /** A transaction behind the commit that is on its way to `shard`, if there is one. */
-  readonly behind: (shard: number) => PgSession | null;
+  /** What follows the commit that is on its way to `shard`, if there is one. */
+  readonly behind: (shard: number) => Follower | null;
 }
 
 interface Coming {
   readonly shard: number;
   readonly session: PgSession;
-  /** A drain is behind it. */
+  /** A drain waits behind it, so that no other relay of this process has to be woken. */
   isFollowed: boolean;
 }
 
@@ -62,25 +63,32 @@ export const make = (wakeup: Wakeup): OutboxNews => {
       transaction.atCommit.add(() => sent(transaction.session, all));
     },
     rest: (wait) =>
-      Effect.suspend(() => {
-        resting += 1;
-        return Effect.map(
-          Effect.ensuring(
-            wait,
+      Effect.map(
+        Effect.acquireUseRelease(
+          Effect.sync(() => {
+            resting += 1;
+          }),
+          () => wait,
+          () =>
             Effect.sync(() => {
               resting -= 1;
             }),
-          ),
-          known,
-        );
-      }),
+        ),
+        known,
+      ),
     behind: (shard) => {
       if (coming?.shard !== shard) return null;
-      const { session } = coming;
-      const follower = session.beginBehind();
-      coming.isFollowed = follower !== null;
+      const followed = coming;
       coming = null;
-      return follower;
+      const session = followed.session.beginBehind();
+      if (session === null) return null;
+      followed.isFollowed = true;
+      return {
+        session,
+        giveUp: () => {
+          followed.isFollowed = false;
+        },
+      };
     },
   };
 };

@@ -49,8 +49,15 @@ export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect
 
 type Body<A, E, R> = (owner: Owner) => Effect.Effect<A, E, R>;
 
-/** A transaction that was begun behind a commit (`PgSession.beginBehind`), if there is one for this shard. */
-export type Behind = () => PgSession | null;
+/** A transaction that was begun behind a commit (`PgSession.beginBehind`). */
+export interface Follower {
+  readonly session: PgSession;
+  /** To be called when it is not waited for: whoever hears of the commit has to take the shard anew. */
+  readonly giveUp: () => void;
+}
+
+/** What follows a commit to this shard, if one is on its way. */
+export type Behind = () => Follower | null;
 
 /** Commits take milliseconds. Behind one that takes longer nobody waits for the shard: others may have work in others. */
 const BEHIND_AT_MOST = Duration.millis(100);
@@ -109,7 +116,7 @@ const byTransaction = <A, E, R>(
     Effect.gen(function* () {
       // The lock, and what is read beside it, travel with BEGIN.
       const follower = behind();
-      const session = follower ?? (yield* PgUnitOfWork.begin(client.driver, operation, restore, undefined, "sent"));
+      const session = follower?.session ?? (yield* PgUnitOfWork.begin(client.driver, operation, restore, undefined, "sent"));
       const transaction = new PgTransaction.PgTransaction(client.driver, session);
       const run: Run = <Row extends object>(text: string, values: ReadonlyArray<PgValue>) =>
         Effect.tryPromise({
@@ -131,6 +138,7 @@ const byTransaction = <A, E, R>(
         const ended = session.rollback();
         // Whoever did not wait for BEGIN does not wait for its end.
         if (isBegun) yield* Effect.promise(() => ended);
+        else follower?.giveUp();
         return yield* exit;
       }
       yield* attempt(operation, () => session.commit());

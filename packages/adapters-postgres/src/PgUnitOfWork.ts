@@ -98,10 +98,16 @@ const commitSession = Effect.fnUntraced(function* (
   { session, atCommit }: PgTransaction.PgTransaction,
   batch: string | null,
 ): Effect.fn.Return<void, StoreError> {
-  const answer = session.commit();
-  const committed = [...atCommit].map((sent) => sent());
+  let committed: ReadonlyArray<() => void> = [];
   const ended = yield* Effect.result(
-    Effect.tryPromise({ try: () => answer, catch: (cause) => PgError.classify(OPERATION, "commit", cause) }),
+    Effect.tryPromise({
+      try: () => {
+        const answer = session.commit();
+        committed = [...atCommit].map((sent) => sent());
+        return answer;
+      },
+      catch: (cause) => PgError.classify(OPERATION, "commit", cause),
+    }),
   );
   // A statement failed outside of the stores' sight, e.g. a user's own on the native handle.
   if (Result.isSuccess(ended) && ended.success === "RolledBack") {

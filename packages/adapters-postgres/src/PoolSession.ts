@@ -32,27 +32,28 @@ export const begin = async (pool: pg.Pool, first: string, until: "begun" | "sent
 /** A connection of the pool while transactions are on it. */
 interface Lease {
   readonly client: pg.PoolClient;
-  /** For one more transaction; false, if the connection is wanted elsewhere, or gone. */
+  /** For one more transaction; false, if the connection is wanted elsewhere, or broken. */
   readonly extend: () => boolean;
-  /** For one less. A broken connection is closed at once. */
+  /** For one less. After the last, the connection goes back to the pool, or is closed if it was broken for one of them. */
   readonly release: (isBroken: boolean) => void;
 }
 
 const leaseOf = (pool: pg.Pool, client: pg.PoolClient): Lease => {
   let users = 1;
-  let isOver = false;
+  let isBad = false;
   return {
     client,
     extend: () => {
-      if (isOver || pool.waitingCount > 0) return false;
+      if (isBad || pool.waitingCount > 0) return false;
       users += 1;
       return true;
     },
+    // One that is lost fails for all that are on it. One that is only of no more use lets them finish: closed under a drain, it would
+    // lose the shard in the middle of a publish.
     release: (isBroken) => {
       users -= 1;
-      if (isOver || (users > 0 && !isBroken)) return;
-      isOver = true;
-      client.release(isBroken);
+      isBad ||= isBroken;
+      if (users === 0) client.release(isBad);
     },
   };
 };

@@ -19,13 +19,13 @@ const SHARD = shardOf(KEY);
 const ELSEWHERE = "elsewhere";
 
 const GATE = 4_711;
-/** A row of it lets COMMIT wait for the gate; then it fails, if the row says so. */
+/** A row of it lets COMMIT wait for the gate; then it fails, if the row says with what. */
 const GATED = `
-create table gated (fails boolean not null);
+create table gated (sqlstate text);
 create function pass_gate() returns trigger language plpgsql as $$
 begin
   perform pg_advisory_xact_lock(${GATE});
-  if new.fails then raise exception 'refused at COMMIT' using errcode = '23514'; end if;
+  if new.sqlstate is not null then raise exception 'refused at COMMIT' using errcode = new.sqlstate; end if;
   return null;
 end $$;
 create constraint trigger gate after insert on gated deferrable initially deferred for each row execute function pass_gate()`;
@@ -65,7 +65,7 @@ describe.runIf(server !== null)("behind a commit", () => {
   const rest = Effect.flatMap(Outbox, (outbox) => outbox.awaitPending(Duration.hours(1)));
 
   /** A commit that hangs at the gate, by a process whose relay rests; with the shards that the relay knows of then. */
-  const hang = async (appends: ReadonlyArray<ReadonlyArray<Message.Encoded>>, fails = false) => {
+  const hang = async (appends: ReadonlyArray<ReadonlyArray<Message.Encoded>>, sqlstate: string | null = null) => {
     const resting = runtime.runFork(rest);
     let writer: number | undefined;
     const body = Effect.gen(function* () {
@@ -74,7 +74,7 @@ describe.runIf(server !== null)("behind a commit", () => {
       const { rows } = yield* client.within<{ readonly pid: number }>(
         "test",
         "insert into gated values ($1) returning pg_backend_pid() as pid",
-        [fails],
+        [sqlstate],
       );
       writer = rows[0]?.pid;
       for (const messages of appends) yield* outbox.append(messages);
@@ -121,7 +121,7 @@ describe.runIf(server !== null)("behind a commit", () => {
     expect(await runtime.runPromise(drain({ seen: [] }, shardOf(ELSEWHERE)))).toMatchObject({ _tag: "Drained" });
     await open();
     await Effect.runPromise(Fiber.join(commit));
-    await runtime.runPromise(rest);
+    expect(await runtime.runPromise(rest)).toEqual([SHARD]);
     const into = { seen: [] };
     // What was given up has the shard for a moment still: a relay comes back to what is pending.
     await runtime.runPromise(Effect.repeat(drain(into), { until: ({ _tag }) => _tag === "Drained" }));
@@ -130,7 +130,7 @@ describe.runIf(server !== null)("behind a commit", () => {
 
   it("a COMMIT that fails publishes nothing, and costs neither the relay nor the pool a connection", async () => {
     for (let time = 0; time < 3; time++) {
-      const { commit } = await hang([[message(KEY, 1)]], true);
+      const { commit } = await hang([[message(KEY, 1)]], "23514");
       const into = { seen: [] };
       const draining = runtime.runFork(drain(into));
       await open();
@@ -139,6 +139,39 @@ describe.runIf(server !== null)("behind a commit", () => {
       expect(into.seen).toEqual([]);
       await keeper.query("select pg_advisory_lock($1)", [GATE]);
     }
+    expect(await connections()).toBe(0);
+  });
+
+  it("a COMMIT that fails because the connection is of no more use closes it when the drain behind it has ended", async () => {
+    const unit = await runtime.runPromise(UnitOfWork);
+    await runtime.runPromise(unit.commit(Effect.flatMap(Outbox, (outbox) => outbox.append([message(KEY, 0)]))));
+    await runtime.runPromise(rest);
+    // What a pooler in between says that lost a prepared statement.
+    const { commit, writer } = await hang([[message(KEY, 1)]], "26000");
+    const into: Parameters<typeof drain>[0] = { seen: [] };
+    const draining = runtime.runFork(drain(into));
+    await open();
+    expect(await Effect.runPromise(Effect.flip(Fiber.join(commit)))).toMatchObject({ reason: "Unavailable" });
+    expect(await Effect.runPromise(Fiber.join(draining))).toMatchObject({ _tag: "Drained", published: 1 });
+    expect(into.seen).toEqual([0]);
+    expect(into.pids).toEqual([{ pid: writer() }]);
+    await expect.poll(async () => (await keeper.query("select from pg_stat_activity where pid = $1", [writer()])).rowCount).toBe(0);
+  });
+
+  it("a transaction that can only roll back publishes nothing, and neither does a drain behind it", async () => {
+    const resting = runtime.runFork(rest);
+    const body = Effect.gen(function* () {
+      yield* Effect.flatMap(Outbox, (outbox) => outbox.append([message(KEY, 1)]));
+      const native = yield* Effect.flatMap(PgClient.PgClient, (client) => client.native);
+      // Nobody awaits it: COMMIT is the first to know.
+      if (native._tag === "Pool") native.client.query("select 1 / 0").catch(() => undefined);
+    });
+    const commit = runtime.runFork(Effect.flatMap(UnitOfWork, (unit) => unit.commit(body)));
+    expect(await Effect.runPromise(Fiber.join(resting))).toEqual([SHARD]);
+    const into = { seen: [] };
+    expect(await runtime.runPromise(drain(into))).toMatchObject({ published: 0 });
+    expect(await Effect.runPromise(Effect.flip(Fiber.join(commit)))).toMatchObject({ reason: "Refused" });
+    expect(into.seen).toEqual([]);
     expect(await connections()).toBe(0);
   });
 

@@ -33,10 +33,12 @@ describe.runIf(server !== null)("own tables on a server", () => {
       const unit = yield* UnitOfWork;
       const native = yield* unit.commit(client.native);
       if (native._tag !== "Pool") return yield* Effect.die("a pool");
+      const method = yield* unit.commit(Effect.map(client.native, (open) => (open._tag === "Pool" ? open.client.query : null)));
       const late = client.use("Test.next", async (next) => {
         expect(next._tag).toBe("Pool");
         expect(() => native.client).not.toThrow();
         await expect((async () => native.client.query("insert into bank.postings values ('late', 1, 1)"))()).rejects.toThrow(/has ended/);
+        expect(() => method?.("insert into bank.postings values ('later', 1, 1)")).toThrow(/has ended/);
         if (next._tag === "Pool") expect(() => next.client.release()).toThrow(/released with it/);
       });
       yield* unit.commit(late);

@@ -1,7 +1,7 @@
 /** A COMMIT whose answer is lost is settled before anybody hears of it (docs/decisions/0006-unknown-commit.md). */
 import { DocumentStore, Outbox, type ParkedAction, UnitOfWork } from "@org/saga-core";
 import { realServer } from "@tools/servers/testing";
-import { Effect, ManagedRuntime } from "effect";
+import { Effect, ManagedRuntime, References } from "effect";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import * as PgBatches from "../src/PgBatches.ts";
@@ -125,6 +125,24 @@ describe.runIf(server !== null)("a COMMIT whose answer is lost", () => {
     );
     expect(exit._tag).toBe("Success");
     expect(await isStored("answer-twice")).toBe(true);
+  });
+
+  it("is Unavailable when the connection had died before, however often the fiber lets others run", async () => {
+    const runtime = runtimeOf();
+    const lose = Effect.flatMap(PgClient.PgClient, (client) =>
+      client.use("test", async (native) => {
+        if (native._tag !== "Pool") return;
+        const { rows } = await native.client.query<{ pid: number }>("select pg_backend_pid() as pid");
+        const gone = new Promise((resolve) => native.client.once("end", resolve));
+        await admin.query("select pg_terminate_backend($1)", [rows[0]?.pid]);
+        await gone;
+      }),
+    );
+    // The fewest with which a fiber gets on. A rejection that nobody handles yet would end the process, and fails the test run.
+    const yielding = Effect.provideService(commit(lose), References.MaxOpsBeforeYield, 3);
+    expect(await runtime.runPromise(Effect.flip(yielding))).toMatchObject({
+      message: expect.stringContaining("the commit did not happen"),
+    });
   });
 
   it("is Unknown when nobody can be asked any more, and only then", async () => {
