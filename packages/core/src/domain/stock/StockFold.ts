@@ -1,7 +1,7 @@
 /**
  * The whole of a shard's stock, folded in memory: what an engine decides on that keeps its state in a log.
  *
- * - `apply` costs what was written, `expired` what is due; neither depends on how much is held.
+ * - `apply` costs what was written, `expired` what is due; neither depends on how much is held (`StockEnds`).
  * - Bounded: of what has ended it remembers the latest (`ENDED_MAX`, `ENDED_FOR_MS`, `ADJUSTMENTS_MAX`). A late repetition of
  *   something older is taken for new, except where its durable ledger knows better. What is held or promised, and the books,
  *   are never forgotten: no unit depends on what is.
@@ -10,6 +10,7 @@
 import type { OrderId } from "../order/OrderId.ts";
 import type { Timestamp } from "../Timestamp.ts";
 import type { Sku } from "./Sku.ts";
+import { Ends } from "./StockEnds.ts";
 import {
   type Adjustment,
   type BuyerKey,
@@ -40,11 +41,7 @@ export class Fold implements StockView {
   readonly buyers = new Map<BuyerKey, BuyerUnits>();
   /** The latest time that something was dated; no later decision is dated before. */
   last: Timestamp = 0;
-  /** A heap by their end. One that is no longer what `holds` has is stale, and passed over. */
-  #ends: Array<Hold> = [];
-  /** Not in the heap yet: most processes are never asked what has expired, and many holds end before anybody is. */
-  #fresh: Array<Hold> = [];
-  #held = 0;
+  readonly #ends = new Ends((hold) => this.holds.get(hold.orderId) === hold);
   /** Orders whose holds have ended, in the order they did. */
   readonly #ended = new Set<OrderId>();
   /** How many since it was last looked what may be forgotten. */
@@ -76,40 +73,18 @@ export class Fold implements StockView {
 
   /** Orders of the holds whose time is over at `now`, oldest first, at most `max`. */
   expired(now: Timestamp, max: number): ReadonlyArray<OrderId> {
-    const due: Array<Hold> = [];
-    for (const hold of this.#fresh) if (this.holds.get(hold.orderId) === hold) push(this.#ends, hold);
-    this.#fresh = [];
-    while (due.length < max) {
-      const first = this.#ends[0];
-      if (first === undefined || first.until > now) break;
-      pop(this.#ends);
-      if (this.holds.get(first.orderId) === first) due.push(first);
-    }
-    // Until somebody expires them they are due.
-    for (const hold of due) push(this.#ends, hold);
-    return due.map((hold) => hold.orderId);
+    return this.#ends.due(now, max).map((hold) => hold.orderId);
   }
 
   #put(hold: Hold): void {
     const before = this.holds.get(hold.orderId);
     this.holds.set(hold.orderId, hold);
-    if (before?.status === "held") this.#held -= 1;
-    if (hold.status === "held") {
-      this.#held += 1;
-      this.#fresh.push(hold);
-      if (this.#ends.length + this.#fresh.length > 2 * this.#held + FORGET_BATCH) this.#sweep();
-    }
+    if (before?.status === "held") this.#ends.remove(before);
+    if (hold.status === "held") this.#ends.add(hold);
     if (before !== undefined && isEnded(before)) this.#ended.delete(hold.orderId);
     if (!isEnded(hold)) return;
     this.#ended.add(hold.orderId);
     this.#endedSince += 1;
-  }
-
-  /** Removes what is stale. A sorted list is a heap. */
-  #sweep(): void {
-    const isAlive = (hold: Hold): boolean => this.holds.get(hold.orderId) === hold;
-    this.#ends = this.#ends.filter(isAlive).toSorted((left, right) => (isBefore(left, right) ? -1 : 1));
-    this.#fresh = this.#fresh.filter(isAlive);
   }
 
   #forget(): void {
@@ -126,37 +101,6 @@ export class Fold implements StockView {
 }
 
 const isEnded = (hold: Hold): boolean => hold.status !== "held" && hold.status !== "committed";
-
-const isBefore = (left: Hold, right: Hold): boolean =>
-  left.until < right.until || (left.until === right.until && left.orderId < right.orderId);
-
-const push = (heap: Array<Hold>, hold: Hold): void => {
-  let at = heap.length;
-  while (at > 0) {
-    const above = (at - 1) >> 1;
-    const parent = heap[above];
-    if (parent === undefined || !isBefore(hold, parent)) break;
-    heap[at] = parent;
-    at = above;
-  }
-  heap[at] = hold;
-};
-
-/** Removes the first. */
-const pop = (heap: Array<Hold>): void => {
-  const moved = heap.pop();
-  if (moved === undefined || heap.length === 0) return;
-  let at = 0;
-  for (;;) {
-    const left = heap[2 * at + 1];
-    const right = heap[2 * at + 2];
-    const [smaller, below] = right !== undefined && left !== undefined && isBefore(right, left) ? [right, 2 * at + 2] : [left, 2 * at + 1];
-    if (smaller === undefined || !isBefore(smaller, moved)) break;
-    heap[at] = smaller;
-    at = below;
-  }
-  heap[at] = moved;
-};
 
 const forget = (from: Map<string, unknown>, count: number): void => {
   let left = count;
