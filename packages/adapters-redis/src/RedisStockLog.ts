@@ -19,7 +19,7 @@ import { RedisClient, type Wire } from "./RedisClient.ts";
 import { RedisError, toStoreError } from "./RedisError.ts";
 import * as ServerTime from "./ServerTime.ts";
 import * as StockEntry from "./StockEntry.ts";
-import { placeOf, snapshotsOf } from "./StockReplica.ts";
+import { pagesOf, placeOf, snapshotsOf } from "./StockReplica.ts";
 import * as StockShard from "./StockShard.ts";
 import * as StockSnapshot from "./StockSnapshot.ts";
 import * as StockStream from "./StockStream.ts";
@@ -138,6 +138,8 @@ type Process = StockSnapshot.Process & {
   readonly origin: string;
 };
 
+const GONE = new RedisError({ reason: "Unavailable", operation: "StockLog.open", message: "a draft was gone before it was done" });
+
 const ENDED: LogVerdict = { _tag: "Ended" };
 
 /** One batch, until it is written or known not to be. Nearly always the first try is the only one, and costs nothing more. */
@@ -235,7 +237,7 @@ const open = Effect.fnUntraced(function* (
   const at = yield* process.time.now(line.redis);
   const snapshot = isEmpty(view) ? "" : process.nextId();
   if (last < generation) {
-    yield* StockStream.draft(line, snapshot, view, at);
+    if ((yield* StockStream.draft(line, snapshot, pagesOf(view, at))) === null) return yield* GONE;
     const text = StockEntry.encodeOpening({ id: process.nextId(), previous: "", at }, snapshot);
     const appended = yield* StockStream.open(line, `${generation}-0`, text, snapshot);
     if (appended === "Appended") yield* StockStream.trim(line, snapshotsOf(before), `${generation}-0`);

@@ -8,10 +8,10 @@ import type { Redis } from "ioredis";
 import type { Wire } from "./RedisClient.ts";
 import { RedisError } from "./RedisError.ts";
 import * as StockEntry from "./StockEntry.ts";
-import { pagesOf, type Recorded } from "./StockReplica.ts";
+import type { Recorded } from "./StockReplica.ts";
 
 /** A draft that nobody finished goes by itself, in seconds; one that is being written is far from it. */
-const DRAFT_TTL_S = 3_600;
+const DRAFT_TTL_S = 300;
 
 /** Pages and entries of one read: a reply of about a megabyte. */
 const READ_PAGES = 20;
@@ -82,18 +82,25 @@ export const awaited = (redis: Redis, keys: Keys, from: string, after: string): 
 export const top = ({ wire, redis, keys }: Line): Effect.Effect<string | null, RedisError> =>
   wire.ask(READ, "reading", () => redis.xrevrange(keys.log, "+", "-", "COUNT", 1).then(([last]) => last?.[0] ?? null));
 
-/** Writes the pages of a snapshot and returns their size in characters. Until it is kept, it is a draft with a TTL. */
+/**
+ * Writes the pages of a snapshot and returns their size in characters. Until it is kept, it is a draft with a TTL. Before another
+ * page, when so much is written, `goesOn` may wait, or end it. Null: it was ended, or its TTL was over before it was done.
+ */
 export const draft = Effect.fnUntraced(function* (
   { wire, redis, keys }: Line,
   name: string,
-  view: StockLedger.StockView,
-  at: number,
-): Effect.fn.Return<number, RedisError> {
+  pages: Iterable<string>,
+  goesOn: (written: number) => Effect.Effect<boolean> = () => Effect.succeed(true),
+): Effect.fn.Return<number | null, RedisError> {
   const key = keys.snapshot(name);
   let size = 0;
-  for (const page of pagesOf(view, at)) {
+  let count = 0;
+  for (const page of pages) {
+    if (count > 0 && !(yield* goesOn(size))) return null;
     size += page.length;
-    yield* wire.ask(SNAPSHOT, "reading", () => Promise.all([redis.rpush(key, page), redis.expire(key, DRAFT_TTL_S)]));
+    count += 1;
+    const [length] = yield* wire.ask(SNAPSHOT, "reading", () => Promise.all([redis.rpush(key, page), redis.expire(key, DRAFT_TTL_S)]));
+    if (length !== count) return null;
   }
   return size;
 });
