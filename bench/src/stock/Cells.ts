@@ -110,33 +110,38 @@ export interface Living {
 
 const FEW_HOLDS = 1_000;
 
-/** Memory of a hold, and whether a reservation costs more when very many are alive. */
+/** Rounds that warm up: code is compiled, and what loading has left behind is collected. */
+const WARM_UP_ROUNDS = 2;
+
+/**
+ * Memory of a hold, and whether a reservation costs more when very many are alive. Two processes with the same past, one with few
+ * and one with many, in turn: seconds later the machine is another one.
+ */
 export const holding = async (
   bench: Bench,
-  contender: Contender.Contender,
+  [few, many]: readonly [Contender.Contender, Contender.Contender],
   size: { readonly holds: number; readonly rounds: number; readonly pairs: number },
 ): Promise<Living> => {
-  await contender.ask("open", { cell: cells++, seeded: 1, hotUnits: Carts.HOT_UNITS });
-  let told: Numbers = {};
-  const churn = async (from: number): Promise<ReadonlyArray<number>> => {
-    const micros: Array<number> = [];
-    // The first one warms up.
-    for (let round = from; round <= from + size.rounds; round++) {
-      told = await contender.ask("churn", { round, pairs: size.pairs, inFlight: MANY });
-      micros.push(value(told, "micros"));
-    }
-    return micros.slice(1);
-  };
-  await contender.ask("fill", { from: 0, to: FEW_HOLDS, inFlight: MANY });
-  const few = await churn(0);
+  for (const each of [few, many]) await each.ask("open", { cell: cells++, seeded: 1, hotUnits: Carts.HOT_UNITS });
+  await few.ask("fill", { from: 0, to: FEW_HOLDS, inFlight: MANY });
+  await many.ask("fill", { from: 0, to: FEW_HOLDS, inFlight: MANY });
   const before = await bench.redis.bytes();
-  await contender.ask("fill", { from: FEW_HOLDS, to: size.holds, inFlight: MANY });
-  const after = await bench.redis.bytes();
-  const many = await churn(few.length + 1);
-  const violations = broken(await contender.ask("audit"), [told], Carts.HOT_UNITS);
-  await contender.ask("close");
+  await many.ask("fill", { from: FEW_HOLDS, to: size.holds, inFlight: MANY });
+  const bytesPerHold = ((await bench.redis.bytes()) - before) / (size.holds - FEW_HOLDS);
+  const micros: Record<"few" | "many", Array<number>> = { few: [], many: [] };
+  let violations = 0;
+  const last = WARM_UP_ROUNDS + size.rounds - 1;
+  for (let round = 0; round <= last; round++) {
+    const both = [["few", few] as const, ["many", many] as const];
+    for (const [name, contender] of round % 2 === 0 ? both : both.toReversed()) {
+      const told = await contender.ask("churn", { round, pairs: size.pairs, inFlight: MANY });
+      if (round >= WARM_UP_ROUNDS) micros[name].push(value(told, "micros"));
+      if (round === last) violations += broken(await contender.ask("audit"), [told], Carts.HOT_UNITS);
+    }
+  }
+  for (const each of [few, many]) await each.ask("close");
   await bench.redis.clear();
-  return { bytesPerHold: (after - before) / (size.holds - FEW_HOLDS), few, many, violations };
+  return { bytesPerHold, ...micros, violations };
 };
 
 /** The books against what was told: units held are those granted and not yet given back or promised, and none came from nowhere. */
