@@ -30,11 +30,12 @@ comment on column :"schema".outbox.parked_at is 'Refused by the broker for good;
 create index outbox_pending_idx on :"schema".outbox (shard, seq) where sent_at is null and parked_at is null;
 create index outbox_parked_idx on :"schema".outbox (seq) where parked_at is not null;
 
--- What was held behind a refused message is pending again: there is nothing to hold it any more.
+-- What was held behind a refused message is pending again: there is nothing to hold it any more. What was discarded would wait for a
+-- person again: it is left out.
 insert into :"schema".outbox (id, shard, aggregatetype, aggregateid, type, topic, payload, headers, occurred_at, correlation_id, causation_id, step_key, saga,
   traceparent, tracestate, created_at, sent_at, parked_at)
 select id, shard, aggregatetype, aggregateid, type, topic, payload, headers, occurred_at, correlation_id, causation_id, step_key, saga,
   traceparent, tracestate, created_at, sent_at,
   case when parked_as is distinct from 'held' then parked_at end
-from :"schema".outbox_carried order by seq;
+from :"schema".outbox_carried where parked_as is distinct from 'discarded' order by seq;
 drop table :"schema".outbox_carried;

@@ -7,9 +7,14 @@ alter table :"schema".documents drop constraint documents_pkey, add constraint d
 drop index :"schema".sagas_status_idx;
 create index sagas_status_idx on :"schema".sagas (saga, status);
 alter table :"schema".sagas drop constraint sagas_pkey, add constraint sagas_pkey primary key (saga, id);
--- jsonb has no NUL.
-alter table :"schema".sagas alter column state type jsonb using replace(state::text, '\u0000', '\ufffd')::jsonb;
-alter table :"schema".documents alter column state type jsonb using replace(state::text, '\u0000', '\ufffd')::jsonb;
-alter table :"schema".idempotency_keys alter column answer type jsonb using replace(answer::text, '\u0000', '\ufffd')::jsonb;
+-- jsonb has no NUL, and no half of a surrogate pair; whole pairs, and a backslash before "u", stay.
+create function :"schema".jsonb_text(written text) returns text language sql immutable as $$
+select regexp_replace(replace(replace(written, '\\', '\u005c'), '\u0000', '\ufffd'),
+  '\\ud[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\ud[89ab][0-9a-f]{2})\\ud[c-f][0-9a-f]{2}', '\\ufffd', 'gi')
+$$;
+alter table :"schema".sagas alter column state type jsonb using :"schema".jsonb_text(state::text)::jsonb;
+alter table :"schema".documents alter column state type jsonb using :"schema".jsonb_text(state::text)::jsonb;
+alter table :"schema".idempotency_keys alter column answer type jsonb using :"schema".jsonb_text(answer::text)::jsonb;
+drop function :"schema".jsonb_text(text);
 alter table :"schema".sagas reset (fillfactor);
 alter table :"schema".documents reset (fillfactor);

@@ -67,14 +67,55 @@ export const run = (target: () => Target): void => {
       const before = await schemaText();
       const added = await use(PgMigrations.up());
       // json holds what jsonb does not.
-      const note = `insert into ${SCHEMA}.documents (kind, id, revision, state) values ('note', 'nul', 1, '{"text": "a\\u0000b"}') returning id as line`;
-      await target().lines(note, []);
+      const notes = { nul: "a\u0000b", high: "a\uD800b", low: "a\uD83D\uDE00\uDE00b", slash: String.raw`\u0000 \\\ud800` };
+      for (const [id, text] of Object.entries(notes)) {
+        const note = `insert into ${SCHEMA}.documents (kind, id, revision, state) values ('note', $1, 1, $2::json) returning id as line`;
+        await target().lines(note, [id, JSON.stringify({ text, [text]: 1 })]);
+        const hold = `insert into ${SCHEMA}.stock_holds (order_id, status, lines, until, reserved_at, changed_at)
+          values ($1, 'shipped', $2::json, now(), now(), now()) returning order_id as line`;
+        await target().lines(hold, [id, JSON.stringify([text])]);
+      }
       expect(await use(PgMigrations.down(added.length))).toEqual(added.toReversed());
       expect(await schemaText()).toBe(before);
-      const kept = await target().lines(`select state ->> 'text' as line from ${SCHEMA}.documents where id = $1`, ["nul"]);
-      expect(kept).toEqual([{ line: "a\uFFFDb" }]);
+      const kept = await target().lines(`select state ->> 'text' as line from ${SCHEMA}.documents where kind = $1 order by id`, ["note"]);
+      expect(kept).toEqual(["a\uFFFDb", "a\u{1F600}\uFFFDb", "a\uFFFDb", notes.slash].map((line) => ({ line })));
       expect(await use(PgMigrations.up())).toEqual(names.slice(applied.length));
       expect(await use(Effect.provide(observe, services))).toMatchObject(await expected());
+    });
+
+    it("are not taken back while that would lose what is nowhere else, and nothing is changed then", async () => {
+      await restored();
+      const added = await use(PgMigrations.up());
+      const before = await schemaText();
+      const refused = async (message: string) => {
+        const error = await use(Effect.flip(PgMigrations.down(added.length)));
+        expect(String(error)).toContain(message);
+        expect(await schemaText()).toBe(before);
+      };
+      await target().execute(
+        `update ${SCHEMA}.stock_skus set elsewhere = '[{"warehouse":"north","onHand":3,"held":0,"committed":0,"shortage":0}]'`,
+      );
+      await refused("goods are in warehouses beside the default one");
+      await target().execute(
+        `update ${SCHEMA}.stock_skus set elsewhere = '[{"warehouse":"north","onHand":0,"held":0,"committed":0,"shortage":0}]'`,
+      );
+      await target().execute(
+        `insert into ${SCHEMA}.inbox_queue (consumer, message_id, shard, lane, topic, partition_no, offset_no, type, key, record) values ('c', 'm', 0, 0, 't', 0, 0, 'x', 'k', '{}')`,
+      );
+      await refused("messages are stored that were not handled");
+      await target().execute(`delete from ${SCHEMA}.inbox_queue`);
+      await use(PgMigrations.down(added.length));
+    });
+
+    it("taken back and done again, do not bring back what a person discarded", async () => {
+      await restored();
+      const added = await use(PgMigrations.up());
+      await target().execute(`update ${SCHEMA}.outbox set parked_as = 'discarded' where parked_at is not null`);
+      await use(PgMigrations.down(added.length));
+      await use(PgMigrations.up());
+      expect(
+        await target().lines(`select id::text as line from ${SCHEMA}.outbox where parked_at is not null and shard <> $1`, ["-1"]),
+      ).toEqual([]);
     });
 
     it("never edit what was released", async () => {
