@@ -130,7 +130,8 @@ const settle = Effect.fnUntraced(function* (
   batch: string,
   lost: StoreError,
 ): Effect.fn.Return<void, StoreError> {
-  const end = (yield* Clock.currentTimeMillis) + Duration.toMillis(client.driver.settleTimeout);
+  // Not by the time of day: where it is set forth, nobody would hear of the answer, and where it is set back, they wait for hours.
+  const end = (yield* Clock.monotonicTimeNanos) + Option.getOrElse(Duration.toNanos(client.driver.settleTimeout), () => 0n);
   for (;;) {
     const asked = yield* Effect.result(PgBatches.ask(client, OPERATION, batch, session.now));
     if (Result.isSuccess(asked)) {
@@ -138,7 +139,7 @@ const settle = Effect.fnUntraced(function* (
       if (asked.success === "TooLate") return yield* lost;
       return yield* PgTransaction.failure("Unavailable", OPERATION, `${lost.message}; the commit did not happen`);
     }
-    if ((yield* Clock.currentTimeMillis) >= end) return yield* lost;
+    if ((yield* Clock.monotonicTimeNanos) >= end) return yield* lost;
     yield* Effect.sleep(SETTLE_EVERY_MS);
   }
 });

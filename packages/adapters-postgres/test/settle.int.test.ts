@@ -1,7 +1,7 @@
 /** A COMMIT whose answer is lost is settled before anybody hears of it (docs/decisions/0006-unknown-commit.md). */
 import { DocumentStore, Outbox, type ParkedAction, UnitOfWork } from "@org/saga-core";
 import { realServer } from "@tools/servers/testing";
-import { Effect, ManagedRuntime, References } from "effect";
+import { Clock, Effect, ManagedRuntime, References } from "effect";
 import pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import * as PgBatches from "../src/PgBatches.ts";
@@ -107,6 +107,42 @@ describe.runIf(server !== null)("a COMMIT whose answer is lost", () => {
       expect(await isStored(`held-${how}`)).toBe(how === "deliver");
     });
   }
+
+  it.each([
+    ["forth", 3_600_000],
+    ["back", -3_600_000],
+  ])("hears of it, or gives up, in its time while the time of day is set %s", async (way, step) => {
+    const runtime = runtimeOf({ lockTimeout: "100 millis", settleTimeout: "1 second" });
+    const leaping = Effect.fnUntraced(function* <A, E, R>(effect: Effect.Effect<A, E, R>) {
+      const clock = yield* Clock.Clock;
+      let looks = 0;
+      const leaps: Clock.Clock = {
+        currentTimeMillisUnsafe: () => clock.currentTimeMillisUnsafe() + step * (looks += 1),
+        currentTimeMillis: Effect.sync(() => leaps.currentTimeMillisUnsafe()),
+        currentTimeNanosUnsafe: () => BigInt(leaps.currentTimeMillisUnsafe()) * 1_000_000n,
+        currentTimeNanos: Effect.sync(() => leaps.currentTimeNanosUnsafe()),
+        monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+        monotonicTimeNanos: clock.monotonicTimeNanos,
+        sleep: (duration) => clock.sleep(duration),
+      };
+      return yield* Effect.provideService(effect, Clock.Clock, leaps);
+    });
+    await runtime.context();
+    proxy.plan(HELD);
+    let hasEnded = false;
+    const asked = runtime.runPromise(leaping(Effect.exit(commit(save(`leap-${way}`))))).finally(() => (hasEnded = true));
+    await isWaiting();
+    if (step > 0) {
+      // Asked in vain once, then again.
+      await until(async () => hasEnded || (await asking(false)) > 0);
+      await until(async () => hasEnded || (await asking(true)) > 0);
+      proxy.letGo("deliver");
+      expect((await asked)._tag).toBe("Success");
+    } else {
+      expect(JSON.stringify(await asked)).toContain("Unknown");
+      proxy.letGo("drop");
+    }
+  });
 
   it("is told right when the answer to the question is lost as well: a fence is not taken for a commit", async () => {
     const runtime = runtimeOf();

@@ -8,8 +8,9 @@
  * - `Unknown`: it may have happened. Everyone in the batch is told; nothing is run again. A run that was interrupted from
  *   within is one.
  */
-import { Cause, Clock, Duration, Effect, Exit, Metric, Schema } from "effect";
+import { Cause, Duration, Effect, Exit, Metric, Schema } from "effect";
 import { StoreError } from "../ports/StoreError.ts";
+import * as Elapsed from "./Elapsed.ts";
 
 /** The item itself made its batch fail, alone: a defect in a decision, or a write that the store refuses for good. */
 export class Poisoned extends Schema.TaggedError<Poisoned>()("Poisoned", {
@@ -93,7 +94,7 @@ const RETRY_PAUSE_MAX_MS = 1_000;
 /** Runs again what may succeed later and cannot have happened. Time spent in a run counts: an attempt to connect may take seconds. */
 const retried = <A, R>(run: Effect.Effect<A, StoreError, R>, name: string): Effect.Effect<A, StoreError, R> => {
   const again = (error: StoreError, end: number, pause: number): Effect.Effect<A, StoreError, R> =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    Effect.flatMap(Elapsed.now, (now) =>
       now >= end
         ? Effect.fail(error)
         : Effect.logDebug(`${name}: ${error.message}; running the batch again in ${pause} ms`).pipe(
@@ -108,7 +109,7 @@ const retried = <A, R>(run: Effect.Effect<A, StoreError, R>, name: string): Effe
       (error) => error.isRetryable,
       (error) => again(error, end, pause),
     );
-  return Effect.flatMap(Clock.currentTimeMillis, (now) => go(now + RETRY_FOR_MS, RETRY_PAUSE_MS));
+  return Effect.flatMap(Elapsed.now, (now) => go(now + RETRY_FOR_MS, RETRY_PAUSE_MS));
 };
 
 /** Is it the item's fault? A defect or a refused write is; an outage never is. */

@@ -6,13 +6,14 @@
  *
  * It belongs to one process, and saves its places and the other side's time; nothing correct rests on it.
  */
-import { Clock, Duration, Effect } from "effect";
+import { Duration, Effect } from "effect";
+import * as Elapsed from "./Elapsed.ts";
 
 export interface CircuitBreaker {
   /** Ends when a call may be made. */
   readonly pass: Effect.Effect<void>;
   /** What became of a call. */
-  readonly told: (isAnswered: boolean, now: number) => void;
+  readonly told: (isAnswered: boolean) => Effect.Effect<void>;
 }
 
 /** Between two looks while another call is on trial, in milliseconds. */
@@ -22,7 +23,7 @@ export const make = (failuresMax: number, openMillis: number): CircuitBreaker =>
   let failures = 0;
   /** When the next call may go on trial. */
   let until = 0;
-  const look: Effect.Effect<void> = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+  const look: Effect.Effect<void> = Effect.flatMap(Elapsed.now, (now) => {
     if (failures < failuresMax) return Effect.void;
     if (now < until) return Effect.andThen(Effect.sleep(Duration.millis(Math.max(LOOK_MS, until - now))), look);
     // On trial. A trial that is never told of ends with its time.
@@ -31,9 +32,10 @@ export const make = (failuresMax: number, openMillis: number): CircuitBreaker =>
   });
   return {
     pass: look,
-    told: (isAnswered, now) => {
-      failures = isAnswered ? 0 : failures + 1;
-      if (failures >= failuresMax) until = now + openMillis;
-    },
+    told: (isAnswered) =>
+      Effect.map(Elapsed.now, (now) => {
+        failures = isAnswered ? 0 : failures + 1;
+        if (failures >= failuresMax) until = now + openMillis;
+      }),
   };
 };

@@ -29,6 +29,7 @@ import type { Timer, Timers } from "../ports/Timers.ts";
 import * as Aggregate from "./Aggregate.ts";
 import * as CircuitBreaker from "./CircuitBreaker.ts";
 import * as CommandHandler from "./CommandHandler.ts";
+import * as Elapsed from "./Elapsed.ts";
 import * as Mailbox from "./Mailbox.ts";
 import type { Call, Command } from "./ParticipantCall.ts";
 import * as TimerPump from "./TimerPump.ts";
@@ -84,6 +85,10 @@ const calls = Metric.counter("saga_participant_calls_total", {
   incremental: true,
 });
 
+/** By both clocks: the time of day may be set back, and the other one rests with a machine that is suspended. */
+const moment = Effect.all({ wall: Clock.currentTimeMillis, elapsed: Elapsed.now });
+type Moment = Effect.Success<typeof moment>;
+
 /** A participant and its mailbox. Calls run in the background, to the end of the scope. */
 export const make = Effect.fnUntraced(function* <R>(
   options: Options<R>,
@@ -103,9 +108,10 @@ export const make = Effect.fnUntraced(function* <R>(
   });
 
   /** Calls, unless it is too late for that: then whoever has the timer now probes. */
-  const found = Effect.fnUntraced(function* ({ part, how, asked, stepKey }: Due, since: number): Effect.fn.Return<Attempt.Finding> {
+  const found = Effect.fnUntraced(function* ({ part, how, asked, stepKey }: Due, since: Moment): Effect.fn.Return<Attempt.Finding> {
     const command = commands.get(asked.type);
-    if (command === undefined || (yield* Clock.currentTimeMillis) - since >= limit) return { _tag: "Unknown" };
+    const now = yield* moment;
+    if (command === undefined || now.wall - since.wall >= limit || now.elapsed - since.elapsed >= limit) return { _tag: "Unknown" };
     const key = part === "step" ? stepKey : `${stepKey}/undo`;
     const made: Effect.Effect<Attempt.Outcome | null, unknown, R> = Effect.suspend(() => command[how](asked.body, key));
     return yield* made.pipe(
@@ -120,12 +126,12 @@ export const make = Effect.fnUntraced(function* <R>(
 
   /** The timer of an attempt: records the call, makes it, records what it brought. */
   const work = Effect.fnUntraced(function* (timer: Timer) {
-    const since = yield* Clock.currentTimeMillis;
+    const since = yield* moment;
     const handled = yield* mailbox.submit({ _tag: "Timer", timer });
     if (handled._tag !== "Answered" || handled.answer === null) return;
     const due = handled.answer;
     const finding = yield* found(due, since);
-    breaker.told(finding._tag !== "Unknown", yield* Clock.currentTimeMillis);
+    yield* breaker.told(finding._tag !== "Unknown");
     yield* Metric.update(Metric.withAttributes(calls, { participant: name, how: due.how, finding: finding._tag }), 1);
     yield* mailbox.submit(Aggregate.request(timer.key, { due, finding }));
   });
