@@ -41,6 +41,10 @@ export class Replica {
   id: string;
   /** Its place in the log. */
   n: number;
+  /** The last that stood in for what came before it, as this process has seen it. */
+  latest: string | null = null;
+  /** Characters of all entries that were seen. */
+  seen = 0;
   /** What a newcomer would have to read beyond the snapshot, in characters, */
   tail = 0;
   /** and how large the snapshot is. */
@@ -63,7 +67,7 @@ export class Replica {
   appended(id: string, text: string): void {
     this.n += 1;
     this.id = id;
-    this.tail += text.length;
+    this.#grow(text.length);
     this.row.appended(StockEntry.originOf(id));
   }
 
@@ -76,7 +80,7 @@ export class Replica {
     if (entry.previous !== this.id) return "Broken";
     this.n = n;
     this.id = entry.id;
-    this.tail += text.length;
+    this.#grow(text.length);
     this.row.appended(StockEntry.originOf(entry.id));
     if (entry._tag === "Batch") this.fold.apply(entry.writes, entry.at);
     if (entry._tag === "Snapshot") this.replaced(entry.snapshot, this.tail);
@@ -86,6 +90,7 @@ export class Replica {
   /** A newer snapshot stands in for what came before it. */
   replaced(snapshot: string, size: number): void {
     this.snapshots.add(snapshot);
+    this.latest = snapshot;
     this.size = size;
     this.tail = 0;
   }
@@ -93,6 +98,11 @@ export class Replica {
   /** A void entry: the next one is appended behind it all the same. */
   pass({ place }: Recorded): void {
     this.n = placeOf(place).n;
+  }
+
+  #grow(length: number): void {
+    this.seen += length;
+    this.tail += length;
   }
 }
 

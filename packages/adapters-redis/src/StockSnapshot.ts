@@ -63,47 +63,60 @@ const take = Effect.fnUntraced(function* (
   shard: StockShard.Shard,
   { replica, line }: StockShard.Ready,
 ): Effect.fn.Return<void, RedisError> {
-  const { generation, n, id, tail } = replica;
+  const { generation, n, id, seen } = replica;
+  const isFirst = firstOf(replica);
+  const replaced = [...replica.snapshots];
   const name = process.nextId();
   const size = yield* StockStream.draft(line, name, pagesOf(replica.fold, replica.fold.last), pace(replica));
-  // Another process was faster: its tail is new.
-  if (size === null || replica.tail < tail) return yield* StockStream.trim(line, [name], "0-0");
+  if (size === null || !isFirst()) return yield* StockStream.trim(line, [name], "0-0");
   if (!(yield* StockStream.keep(line, name))) return;
-  if (!(yield* shard.mutex.withPermit(record(process, shard, { replica, line }, [name, `${generation}-${n}`, id])))) {
+  if (!(yield* shard.mutex.withPermit(record(process, shard, { replica, line }, [name, `${generation}-${n}`, id], isFirst)))) {
     return yield* StockStream.trim(line, [name], "0-0");
   }
-  const replaced = [...replica.snapshots].filter((other) => other !== name);
-  replica.snapshots.clear();
-  const since = replica.tail - tail;
+  for (const other of replaced) replica.snapshots.delete(other);
   replica.replaced(name, size);
-  replica.tail = since;
+  replica.tail = replica.seen - seen;
   yield* StockStream.trim(line, replaced, `${generation}-${n}`);
 });
 
+/** As far as is known here, no other process has replaced what was the last snapshot now. */
+const firstOf = (replica: Pick<Replica, "latest">): (() => boolean) => {
+  const { latest } = replica;
+  return () => replica.latest === latest;
+};
+
 /** Waits until the log has grown enough for another page. False: another process was faster. */
-export const pace = (replica: Pick<Replica, "tail">) => {
-  const begun = replica.tail;
+export const pace = (replica: Pick<Replica, "seen" | "latest">) => {
+  const begun = replica.seen;
+  const isFirst = firstOf(replica);
   return Effect.fnUntraced(function* (written: number): Effect.fn.Return<boolean> {
-    const isEarly = (): boolean => replica.tail >= begun && (replica.tail - begun) * PAGES_PER_ENTRY < written - AT_ONCE;
+    const isEarly = (): boolean => isFirst() && (replica.seen - begun) * PAGES_PER_ENTRY < written - AT_ONCE;
     for (let pauses = 0; pauses < PAUSES_MAX && isEarly(); pauses++) yield* Effect.sleep(PAUSE);
-    return replica.tail >= begun;
+    return isFirst();
   });
 };
 
-/** Appends the entry that names the snapshot. */
+/**
+ * Appends the entry that names the snapshot. It is appended only behind all that is known here, so `isFirst` is the last word:
+ * who was faster has trimmed away what a newcomer would have to read on top of this one.
+ */
 const record = Effect.fnUntraced(function* (
   process: Process,
   shard: StockShard.Shard,
   ready: StockShard.Ready,
   [name, place, last]: readonly [name: string, place: string, last: string],
+  isFirst: () => boolean,
 ): Effect.fn.Return<boolean, RedisError> {
   const { replica, line } = ready;
-  for (let losses = 0; losses < LOSSES_MAX && shard.replica === replica; losses++) {
+  for (let losses = 0; losses < LOSSES_MAX && shard.replica === replica && isFirst(); losses++) {
     const id = process.nextId();
+    const n = replica.n + 1;
     const text = StockEntry.encodeSnapshot(replica.link(id, replica.fold.last), name, place, last);
-    const appended = yield* StockStream.append(line, `${replica.generation}-${replica.n + 1}`, text);
+    const appended = yield* StockStream.append(line, `${replica.generation}-${n}`, text);
     if (appended === "Appended") {
-      replica.appended(id, text);
+      // Somebody who only reads may have come upon it before. To count it twice would put the next entry behind a gap, over what
+      // others append there.
+      if (replica.n < n) replica.appended(id, text);
       return true;
     }
     if (appended === "Gone" || (yield* StockShard.catchUp(shard, ready)) === "Lost") return false;
