@@ -32,6 +32,9 @@ const NOT_NOW = new Set([
   "MASTERDOWN",
   "CLUSTERDOWN",
   "TRYAGAIN",
+  // The slot is on another node, or on its way there: no fault of what was asked, and nobody's hold is dropped for it.
+  "ASK",
+  "MOVED",
   "NOREPLICAS",
   "EXECABORT",
 ]);

@@ -40,6 +40,8 @@ describe("RedisError", () => {
     const loading = RedisError.classify(reply("LOADING Redis is loading secret.rdb"), "test", true);
     expect(loading).toMatchObject({ reason: "Unavailable", message: "the server answered LOADING" });
     expect(RedisError.classify(reply("WRONGTYPE key secret"), "test", true)).toMatchObject({ reason: "Refused" });
+    for (const word of ["MOVED", "ASK"])
+      expect(RedisError.classify(reply(`${word} 9822 secret`), "test", true)).toMatchObject({ reason: "Unavailable", isRetryable: true });
     for (const word of ["NOAUTH", "WRONGPASS", "NOPERM"])
       expect(RedisError.classify(reply(`${word} secret`), "test", true)).toMatchObject({ reason: "Misconfigured", isRetryable: false });
     expect(RedisError.classify(reply("no code"), "test", false)).toMatchObject({ reason: "Refused", message: "the server answered ERR" });
