@@ -21,7 +21,7 @@ export class Poisoned extends Schema.TaggedError<Poisoned>()("Poisoned", {
   said: Schema.optionalKey(Schema.String),
 }) {
   override get message(): string {
-    return `${this.mailbox} cannot handle this item: ${this.detail}`;
+    return `${this.mailbox} cannot handle this item: ${saidOf(this)}`;
   }
 }
 

@@ -166,7 +166,11 @@ export const outageOf = (group: string, failure: unknown): StoreError | null => 
   return isMailboxFull(failure) ? unavailable(group) : null;
 };
 
-export const detailOf = (failure: unknown): string => (failure instanceof Error ? failure.message : "a defect");
+/** For the dead letter alone, where a person looks for the cause: it may quote the message. */
+export const detailOf = (failure: unknown): string => {
+  if (failure instanceof Batch.Poisoned) return `${failure.mailbox} cannot handle this item: ${failure.detail}`;
+  return failure instanceof Error ? failure.message : "a defect";
+};
 
 const isMailboxFull = (failure: unknown): boolean =>
   typeof failure === "object" && failure !== null && "_tag" in failure && failure._tag === "MailboxFull";
