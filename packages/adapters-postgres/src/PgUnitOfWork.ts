@@ -131,7 +131,7 @@ const settle = Effect.fnUntraced(function* (
   lost: StoreError,
 ): Effect.fn.Return<void, StoreError> {
   // Not by the time of day: where it is set forth, nobody would hear of the answer, and where it is set back, they wait for hours.
-  const end = (yield* Clock.monotonicTimeNanos) + Option.getOrElse(Duration.toNanos(client.driver.settleTimeout), () => 0n);
+  const end = (yield* Clock.monotonicTimeNanos) + Duration.toNanosUnsafe(client.driver.settleTimeout);
   for (;;) {
     const asked = yield* Effect.result(PgBatches.ask(client, OPERATION, batch, session.now));
     if (Result.isSuccess(asked)) {

@@ -17,6 +17,7 @@ export interface PoolDriver extends PgDriver {
 
 /** The client gives up this much later than the server should have: then the server or the network is gone. */
 const CLIENT_GRACE_MS = 3_000;
+
 /** Connects lazily: a server that is not there yet is met by the first statement. */
 export const make = (config: PgConfig): PoolDriver => {
   const pool = new pg.Pool({

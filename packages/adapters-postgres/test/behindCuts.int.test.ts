@@ -7,7 +7,7 @@ import { realServer } from "@tools/servers/testing";
 import { Effect, Fiber, ManagedRuntime, Schedule } from "effect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as PgStores from "../src/PgStores.ts";
-import * as CommitProxy from "./CommitProxy.ts";
+import * as CommitCuts from "./CommitCuts.ts";
 import * as Database from "./Database.ts";
 import { message } from "./Samples.ts";
 
@@ -15,44 +15,29 @@ const server = realServer("postgres");
 
 const KEYS = ["ada", "bob"];
 const MESSAGES = 80;
-/** Of all COMMITs, the relay's as well. */
-const LOSS_RATE = 0.25;
-const LOSSES: ReadonlyArray<CommitProxy.Loss> = ["request", "answer", "client"];
-const LET_GO_EVERY_MS = 10;
+/** Between two looks at what is left, and at what was held back on the way. */
+const LOOK_EVERY_MS = 10;
 /** Between two commits of a writer, at most: so that the relay comes to rest now and then. */
 const PAUSE_MS = 30;
 /** How long a relay lives, at most. */
 const LIFE_MS = 150;
 const TIMEOUT_MS = 60_000;
 
-/** Numbers in [0, 1), the same in every run (Lehmer). */
-const randomOf = (seed: number) => {
-  let state = seed;
-  return (): number => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647;
-};
-
 describe.runIf(server !== null)("a relay beside its writers, with COMMITs cut at random", () => {
-  const random = randomOf(20_261_122);
-  let isCutting = false;
   let database: Database.Database;
-  let proxy: CommitProxy.CommitProxy;
-  let lettingGo: NodeJS.Timeout;
+  let cuts: CommitCuts.CommitCuts;
   let runtime: ManagedRuntime.ManagedRuntime<PgStores.PgStores, unknown>;
 
   beforeAll(async () => {
     database = await Database.create(server ?? "");
-    proxy = await CommitProxy.start(database.url, (chunk) => {
-      if (!isCutting || !chunk.includes(CommitProxy.COMMIT) || random() >= LOSS_RATE) return null;
-      return { on: CommitProxy.COMMIT, loses: LOSSES[Math.floor(random() * LOSSES.length)] ?? "answer" };
-    });
-    lettingGo = setInterval(() => proxy.letGo(random() < 0.5 ? "deliver" : "drop"), LET_GO_EVERY_MS);
-    runtime = ManagedRuntime.make(PgStores.layer({ url: proxy.url, schema: "cuts", poolSize: 6, settleTimeout: "60 seconds" }));
+    // The relay's COMMITs as well.
+    cuts = await CommitCuts.start(database.url, { seed: 20_261_122, rate: 0.25, letGoEveryMs: LOOK_EVERY_MS });
+    runtime = ManagedRuntime.make(PgStores.layer({ url: cuts.url, schema: "cuts", poolSize: 6, settleTimeout: "60 seconds" }));
     await runtime.context();
   });
   afterAll(async () => {
     await runtime.dispose();
-    clearInterval(lettingGo);
-    await proxy.stop();
+    await cuts.stop();
     await database.drop();
   });
 
@@ -71,7 +56,7 @@ describe.runIf(server !== null)("a relay beside its writers, with COMMITs cut at
     const relays = Effect.forever(
       Effect.gen(function* () {
         const one = yield* Effect.forkChild(relay);
-        yield* Effect.sleep(random() * LIFE_MS);
+        yield* Effect.sleep(cuts.random() * LIFE_MS);
         yield* Fiber.interrupt(one);
       }),
     );
@@ -87,16 +72,16 @@ describe.runIf(server !== null)("a relay beside its writers, with COMMITs cut at
             return Effect.as(unit.commit(outbox.append([next])), next.id);
           });
           committed.add(yield* Effect.retry(attempt, { while: ({ reason }) => reason === "Unavailable" }));
-          yield* Effect.sleep(random() * PAUSE_MS);
+          yield* Effect.sleep(cuts.random() * PAUSE_MS);
         }
       });
     const load = Effect.gen(function* () {
       const outbox = yield* Outbox;
       const running = yield* Effect.forkChild(relays);
-      isCutting = true;
+      cuts.cutting(true);
       yield* Effect.forEach(KEYS, write, { concurrency: "unbounded" });
-      isCutting = false;
-      yield* Effect.repeat(outbox.backlog, { schedule: Schedule.spaced(LET_GO_EVERY_MS), until: ({ pending }) => pending === 0 });
+      cuts.cutting(false);
+      yield* Effect.repeat(outbox.backlog, { schedule: Schedule.spaced(LOOK_EVERY_MS), until: ({ pending }) => pending === 0 });
       yield* Fiber.interrupt(running);
     });
     await runtime.runPromise(load);
@@ -105,6 +90,6 @@ describe.runIf(server !== null)("a relay beside its writers, with COMMITs cut at
     const firsts = [...new Map(published.map((each) => [each.id, each])).values()];
     const numbers = (key: string) => firsts.filter((each) => each.key === key).map(({ payload }) => Number(payload));
     for (const key of KEYS) expect(numbers(key)).toEqual([...Array(MESSAGES).keys()]);
-    expect(proxy.lost()).toBeGreaterThan(MESSAGES / 4);
+    expect(cuts.lost()).toBeGreaterThan(MESSAGES / 4);
   });
 });

@@ -8,7 +8,7 @@ import { realServer } from "@tools/servers/testing";
 import { Effect, Exit, ManagedRuntime } from "effect";
 import pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import * as CommitProxy from "./CommitProxy.ts";
+import * as CommitCuts from "./CommitCuts.ts";
 import * as Database from "./Database.ts";
 import * as Guide from "./docs/ownTables.ts";
 import * as OwnTables from "./OwnTables.ts";
@@ -19,39 +19,18 @@ const ACCOUNTS = 24;
 const REQUESTS = 1_200;
 /** Amounts tell requests apart. Thirteen is refused. */
 const FIRST_AMOUNT = 100;
-/** Of all COMMITs, and of all questions about one. */
-const LOSS_RATE = 0.4;
-const LOSSES: ReadonlyArray<CommitProxy.Loss> = ["request", "answer", "client"];
-/** What was held back on the way is let go this often, delivered or dropped. */
-const LET_GO_EVERY_MS = 15;
 const TIMEOUT_MS = 120_000;
 
-/** Numbers in [0, 1), the same in every run (Lehmer). */
-const randomOf = (seed: number) => {
-  let state = seed;
-  return (): number => (state = (state * 48_271) % 2_147_483_647) / 2_147_483_647;
-};
-
 describe.runIf(server !== null)("under load, with COMMITs cut at random", () => {
-  const random = randomOf(20_261_121);
-  let isCutting = false;
   let database: Database.Database;
-  let proxy: CommitProxy.CommitProxy;
-  let lettingGo: NodeJS.Timeout;
+  let cuts: CommitCuts.CommitCuts;
   let runtime: ManagedRuntime.ManagedRuntime<OwnTables.Ports, unknown>;
-
-  const cut: CommitProxy.Decide = (chunk) => {
-    if (!isCutting || random() >= LOSS_RATE) return null;
-    if (chunk.includes(CommitProxy.COMMIT))
-      return { on: CommitProxy.COMMIT, loses: LOSSES[Math.floor(random() * LOSSES.length)] ?? "answer" };
-    return chunk.includes("set fenced") ? { on: "set fenced", loses: random() < 0.5 ? "answer" : "request" } : null;
-  };
 
   beforeAll(async () => {
     database = await Database.create(server ?? "");
-    proxy = await CommitProxy.start(database.url, cut);
-    lettingGo = setInterval(() => proxy.letGo(random() < 0.5 ? "deliver" : "drop"), LET_GO_EVERY_MS);
-    const options = { url: proxy.url, schema: OwnTables.SCHEMA, migrations: [OwnTables.MIGRATIONS] };
+    // The questions about lost COMMITs are cut as well.
+    cuts = await CommitCuts.start(database.url, { seed: 20_261_121, rate: 0.4, letGoEveryMs: 15, also: "set fenced" });
+    const options = { url: cuts.url, schema: OwnTables.SCHEMA, migrations: [OwnTables.MIGRATIONS] };
     runtime = ManagedRuntime.make(PgStores.layer({ ...options, poolSize: 8, settleTimeout: "60 seconds" }));
     await runtime.context();
     await Database.administer(database.url, OwnTables.THIRTEEN);
@@ -59,17 +38,16 @@ describe.runIf(server !== null)("under load, with COMMITs cut at random", () => 
   beforeEach(() => Database.administer(database.url, "delete from bank.postings; delete from bank.documents"));
   afterAll(async () => {
     await runtime.dispose();
-    clearInterval(lettingGo);
-    await proxy.stop();
+    await cuts.stop();
     await database.drop();
   });
 
   const load = async <A>(effect: Effect.Effect<A, unknown, OwnTables.Ports>): Promise<{ readonly answer: A; readonly lost: number }> => {
-    const before = proxy.lost();
-    isCutting = true;
+    const before = cuts.lost();
+    cuts.cutting(true);
     const answer = await runtime.runPromise(effect);
-    isCutting = false;
-    return { answer, lost: proxy.lost() - before };
+    cuts.cutting(false);
+    return { answer, lost: cuts.lost() - before };
   };
 
   /** What the database says of each request: an account's posting of that amount. */

@@ -2,13 +2,7 @@
  * A primary that dies under load, for good: its synchronous standby is promoted, and the address leads there from now on. What
  * callers were told is there, and the service goes on by itself.
  */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { promisify } from "node:util";
-import { findPostgres, freePort, type PostgresServer, startPostgres, startTcpProxy, type TcpProxy } from "@tools/servers";
+import { type PostgresServer, startPostgres, startTcpProxy, type TcpProxy } from "@tools/servers";
 import { realServer } from "@tools/servers/testing";
 import { Effect, ManagedRuntime } from "effect";
 import pg from "pg";
@@ -16,18 +10,14 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import * as Audit from "./Audit.ts";
 import * as Load from "./Load.ts";
 
-const run = promisify(execFile);
 const TEST_TIMEOUT_MS = 180_000;
 const ANSWERS = 300;
 
 describe.runIf(realServer("postgres") !== null)("a primary that dies under load", { timeout: TEST_TIMEOUT_MS }, () => {
   let primary: PostgresServer;
-  let standby: ChildProcess;
+  let standby: PostgresServer;
   let proxy: TcpProxy;
-  let folder: string;
   const target = { host: "127.0.0.1", port: 0 };
-  let standbyPort = 0;
-  const bin = findPostgres() ?? "";
 
   const one = async <A>(port: number, text: string): Promise<A | undefined> => {
     const client = new pg.Client({ connectionString: `postgres://postgres@127.0.0.1:${port}/postgres` });
@@ -44,28 +34,8 @@ describe.runIf(realServer("postgres") !== null)("a primary that dies under load"
   };
 
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), "saga-failover-"));
     primary = await startPostgres({ settings: { wal_level: "replica", max_wal_senders: "5" } });
-    standbyPort = await freePort();
-    const data = join(folder, "standby");
-    await run(join(bin, "pg_basebackup"), ["-D", data, "-R", "-X", "stream", "-c", "fast", "-d", `${primary.url}?application_name=second`]);
-    // The server refuses to run as root, and wants its folder for itself.
-    const isRoot = process.getuid?.() === 0;
-    if (isRoot) await run("chown", ["-R", "postgres", folder]);
-    const user = isRoot ? { uid: Number((await run("id", ["-u", "postgres"])).stdout) } : {};
-    const settings = [
-      `port=${standbyPort}`,
-      "listen_addresses=127.0.0.1",
-      "unix_socket_directories=",
-      "max_connections=200",
-      `primary_conninfo=host=127.0.0.1 port=${primary.port} user=postgres application_name=second`,
-    ];
-    standby = spawn(join(bin, "postgres"), ["-D", data, ...settings.flatMap((one) => ["-c", one])], {
-      ...user,
-      cwd: folder,
-      stdio: "ignore",
-    });
-    await until(async () => (await one<string>(primary.port, "select state as value from pg_stat_replication")) === "streaming");
+    standby = await startPostgres({ standbyOf: { server: primary, name: "second" } });
     await one(primary.port, "alter system set synchronous_standby_names = 'second'");
     await one(primary.port, "select pg_reload_conf()::text as value");
     await until(async () => (await one<string>(primary.port, "select sync_state as value from pg_stat_replication")) === "sync");
@@ -74,10 +44,8 @@ describe.runIf(realServer("postgres") !== null)("a primary that dies under load"
   });
   afterAll(async () => {
     await proxy.stop();
-    standby.kill("SIGQUIT");
-    await once(standby, "exit");
+    await standby.stop();
     await primary.stop();
-    await rm(folder, { recursive: true });
   });
 
   it("loses nothing that was acknowledged, and the service goes on at the standby", async () => {
@@ -86,10 +54,10 @@ describe.runIf(realServer("postgres") !== null)("a primary that dies under load"
     const runtime = ManagedRuntime.make(Load.ports({ url, schema: "failover" }));
     const failOver = Effect.promise(async () => {
       await primary.kill("SIGKILL");
-      await one(standbyPort, "select pg_promote()::text as value");
-      await one(standbyPort, "alter system reset synchronous_standby_names");
-      await one(standbyPort, "select pg_reload_conf()::text as value");
-      target.port = standbyPort;
+      await one(standby.port, "select pg_promote()::text as value");
+      await one(standby.port, "alter system reset synchronous_standby_names");
+      await one(standby.port, "select pg_reload_conf()::text as value");
+      target.port = standby.port;
       proxy.reset();
     });
     try {

@@ -43,11 +43,11 @@ export class Replica {
   n: number;
   /** The last that stood in for what came before it, as this process has seen it. */
   latest: string | null = null;
-  /** Characters of all entries that were seen. */
+  /** Characters of all entries that were seen, */
   seen = 0;
-  /** What a newcomer would have to read beyond the snapshot, in characters, */
-  tail = 0;
-  /** and how large the snapshot is. */
+  /** of those that the last snapshot stands for, */
+  #covered = 0;
+  /** and how large that snapshot is. */
   size = 0;
 
   /** Of whom the last entries are. */
@@ -59,6 +59,11 @@ export class Replica {
     this.id = base.id;
   }
 
+  /** What a newcomer would have to read beyond the snapshot, in characters. */
+  get tail(): number {
+    return this.seen - this.#covered;
+  }
+
   link(id: string, at: Timestamp): StockEntry.Link {
     return { id, previous: this.id, at };
   }
@@ -67,7 +72,7 @@ export class Replica {
   appended(id: string, text: string): void {
     this.n += 1;
     this.id = id;
-    this.#grow(text.length);
+    this.seen += text.length;
     this.row.appended(StockEntry.originOf(id));
   }
 
@@ -80,29 +85,24 @@ export class Replica {
     if (entry.previous !== this.id) return "Broken";
     this.n = n;
     this.id = entry.id;
-    this.#grow(text.length);
+    this.seen += text.length;
     this.row.appended(StockEntry.originOf(entry.id));
     if (entry._tag === "Batch") this.fold.apply(entry.writes, entry.at);
-    if (entry._tag === "Snapshot") this.replaced(entry.snapshot, this.tail);
+    if (entry._tag === "Snapshot") this.replaced(entry.snapshot, this.tail, this.seen);
     return "Followed";
   }
 
   /** A newer snapshot stands in for what came before it. */
-  replaced(snapshot: string, size: number): void {
+  replaced(snapshot: string, size: number, covered: number): void {
     this.snapshots.add(snapshot);
     this.latest = snapshot;
     this.size = size;
-    this.tail = 0;
+    this.#covered = covered;
   }
 
   /** A void entry: the next one is appended behind it all the same. */
   pass({ place }: Recorded): void {
     this.n = placeOf(place).n;
-  }
-
-  #grow(length: number): void {
-    this.seen += length;
-    this.tail += length;
   }
 }
 

@@ -74,8 +74,7 @@ const take = Effect.fnUntraced(function* (
     return yield* StockStream.trim(line, [name], "0-0");
   }
   for (const other of replaced) replica.snapshots.delete(other);
-  replica.replaced(name, size);
-  replica.tail = replica.seen - seen;
+  replica.replaced(name, size, seen);
   yield* StockStream.trim(line, replaced, `${generation}-${n}`);
 });
 

@@ -18,6 +18,8 @@ export interface PostgresOptions {
   readonly dataDir?: string | undefined;
   /** Settings of postgresql.conf, for instance `{ wal_level: "logical" }`. */
   readonly settings?: Readonly<Record<string, string>> | undefined;
+  /** Begins as a copy of this server, follows it until it is promoted, and is `application_name` there. `settings` must fit its own. */
+  readonly standbyOf?: { readonly server: Pick<PostgresServer, "port">; readonly name: string } | undefined;
 }
 
 export interface PostgresServer extends Server {
@@ -67,12 +69,17 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
     args: ["-D", dataDir, ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])],
     folder: folder.path,
     owner,
-    ready: "database system is ready to accept connections",
+    ready: `database system is ready to accept ${options.standbyOf === undefined ? "" : "read-only "}connections`,
     stopSignal: "SIGINT",
     quickSignal: "SIGQUIT",
   });
   try {
-    await initialise(bin, dataDir, folder.path, owner);
+    if (!existsSync(join(dataDir, "PG_VERSION"))) {
+      await mkdir(dataDir, { recursive: true, mode: 0o700 });
+      if (owner !== undefined) await chown(dataDir, owner.uid, owner.gid);
+      const [program, args] = options.standbyOf === undefined ? INITDB : basebackupOf(options.standbyOf);
+      await run(join(bin, program), ["-D", dataDir, ...args], { cwd: folder.path, ...owner });
+    }
     await startAgain(server);
   } catch (error) {
     await folder.remove();
@@ -84,13 +91,13 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   );
 }
 
-async function initialise(bin: string, dataDir: string, cwd: string, owner: Owner | undefined): Promise<void> {
-  if (existsSync(join(dataDir, "PG_VERSION"))) return;
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  if (owner !== undefined) await chown(dataDir, owner.uid, owner.gid);
-  const args = ["-D", dataDir, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"];
-  await run(join(bin, "initdb"), args, { cwd, ...owner });
-}
+const INITDB = ["initdb", ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]] as const;
+
+const basebackupOf = ({ server, name }: NonNullable<PostgresOptions["standbyOf"]>) =>
+  [
+    "pg_basebackup",
+    ["-R", "-X", "stream", "-c", "fast", "-d", `postgres://postgres@${HOST}:${server.port}/postgres?application_name=${name}`],
+  ] as const;
 
 async function startAgain(server: ServerProcess): Promise<void> {
   for (let tries = 1; ; tries++) {

@@ -5,7 +5,7 @@
 export { protect, type Protected } from "./Guard.ts";
 export { type KafkaOptions, type KafkaServer, startKafka } from "./Kafka.ts";
 export { freePort } from "./Port.ts";
-export { findPostgres, type PostgresOptions, type PostgresServer, startPostgres } from "./Postgres.ts";
+export { type PostgresOptions, type PostgresServer, startPostgres } from "./Postgres.ts";
 export { probeKafka, probePostgres, probeRedis } from "./Probe.ts";
 export { type RedisOptions, type RedisServer, startRedis } from "./Redis.ts";
 export type { Server } from "./Server.ts";

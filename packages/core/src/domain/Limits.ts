@@ -18,13 +18,15 @@ export const IDENTIFIER_MAX = 128;
 /** What an identifier is made of: safe in URLs, topics, keys and logs. */
 export const IDENTIFIER_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 
-/** `IDENTIFIER_PATTERN` in words, for errors. */
-export const IDENTIFIER_EXPECTED = 'letters, digits, ".", "_" and "-", the first a letter or a digit';
+const inWords = (max: number): string => `1 to ${max} letters, digits, dots, hyphens and underscores, the first a letter or a digit`;
+
+/** The same in words, for errors. */
+export const IDENTIFIER_EXPECTED = inWords(IDENTIFIER_MAX);
 
 /** Characters of a SKU and of a warehouse. */
 export const SHORT_NAME_MAX = 64;
 export const SHORT_NAME_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
-export const SHORT_NAME_EXPECTED = `${IDENTIFIER_EXPECTED}, at most ${SHORT_NAME_MAX} of them`;
+export const SHORT_NAME_EXPECTED = inWords(SHORT_NAME_MAX);
 
 /** Characters of a saga instance's id: it is the key of its messages, Debezium's varchar(255). */
 export const INSTANCE_ID_MAX = 255;

@@ -1,5 +1,5 @@
 /**
- * A worker is a pass and a layer: the pass is testable, the layer repeats it. A pass that fails is describeCause, counted and
+ * A worker is a pass and a layer: the pass is testable, the layer repeats it. A pass that fails is logged, counted and
  * run again after a pause that grows while failures follow each other; the worker itself never ends. So a process may
  * start before its servers: it comes up when they do.
  */

@@ -1,6 +1,6 @@
 /** The decision about an `Adjust`: goods are counted, and what is promised beyond them is revoked. */
 import { Result } from "effect";
-import { IDENTIFIER_MAX, STOCK_MAX, WAREHOUSES_MAX } from "../Limits.ts";
+import { IDENTIFIER_MAX, SHORT_NAME_EXPECTED, STOCK_MAX, WAREHOUSES_MAX } from "../Limits.ts";
 import type { Timestamp } from "../Timestamp.ts";
 import type { Sku } from "./Sku.ts";
 import type { Adjust, AdjustKind, StockAccepted } from "./StockCommand.ts";
@@ -23,8 +23,8 @@ export const adjust = (state: StockView, command: Adjust, now: Timestamp): Verdi
   const warehouse = tagOf(command.warehouse);
   if (!isAdjustmentId(id)) return invalid(`an adjustment's id has 1 to ${IDENTIFIER_MAX} printable characters`);
   if (!Number.isSafeInteger(delta) || Math.abs(delta) > STOCK_MAX) return invalid(`delta must be a whole number up to ${STOCK_MAX}`);
-  if (!StockNames.isShortName(sku)) return invalid(`a SKU has ${StockNames.SHORT_NAME}`);
-  if (warehouse !== undefined && !StockNames.isShortName(warehouse)) return invalid(`a warehouse has ${StockNames.SHORT_NAME}`);
+  if (!StockNames.isShortName(sku)) return invalid(`a SKU has ${SHORT_NAME_EXPECTED}`);
+  if (warehouse !== undefined && !StockNames.isShortName(warehouse)) return invalid(`a warehouse has ${SHORT_NAME_EXPECTED}`);
   if (!KINDS.has(kind)) return invalid(`a kind is one of ${[...KINDS].join(", ")}`);
   if (delta < 0 && kind !== "correct") return invalid("what was received or returned is not negative");
   const seen = state.adjustments.get(id);

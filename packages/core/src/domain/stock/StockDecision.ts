@@ -3,6 +3,7 @@
  * that is where idempotence lives.
  */
 import { Result } from "effect";
+import { IDENTIFIER_EXPECTED } from "../Limits.ts";
 import type { OrderId } from "../order/OrderId.ts";
 import type { Timestamp } from "../Timestamp.ts";
 import type { Sku } from "./Sku.ts";
@@ -17,7 +18,7 @@ import type { TakenLine } from "./Warehouse.ts";
 export const decide = (state: StockView, command: StockCommand, clock: Timestamp): Verdict => {
   if (command._tag === "Adjust") return adjust(state, command, latest(clock, state, undefined, [command.sku]));
   const hold = state.holds.get(command.orderId);
-  if (hold === undefined && !StockNames.isIdentifier(command.orderId)) return invalid(`an order's id has ${StockNames.IDENTIFIER}`);
+  if (hold === undefined && !StockNames.isIdentifier(command.orderId)) return invalid(`an order's id has ${IDENTIFIER_EXPECTED}`);
   const lines = command._tag === "Reserve" ? command.lines : (hold?.lines ?? []);
   const now = latest(
     clock,

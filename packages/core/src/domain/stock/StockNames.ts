@@ -12,10 +12,4 @@ export const isIdentifier = (name: unknown): boolean => isName(name, IDENTIFIER_
 /** Of a SKU or a warehouse. */
 export const isShortName = (name: unknown): boolean => isName(name, SHORT_NAME_MAX);
 
-const nameOf = (max: number): string => `1 to ${max} letters, digits, dots, hyphens and underscores, the first a letter or a digit`;
-
-/** What they are, for people. */
-export const IDENTIFIER = nameOf(IDENTIFIER_MAX);
-export const SHORT_NAME = nameOf(SHORT_NAME_MAX);
-
 const isName = (name: unknown, max: number): boolean => typeof name === "string" && name.length <= max && IDENTIFIER_PATTERN.test(name);

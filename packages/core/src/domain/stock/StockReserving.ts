@@ -1,6 +1,6 @@
 /** The decision about a `Reserve`: what of it can be granted, or the same answer again. */
 import { Result } from "effect";
-import { HOLD_TTL_MAX_MS, ORDER_LINES_MAX, QUANTITY_MAX, WAREHOUSES_MAX } from "../Limits.ts";
+import { HOLD_TTL_MAX_MS, IDENTIFIER_EXPECTED, ORDER_LINES_MAX, QUANTITY_MAX, SHORT_NAME_EXPECTED, WAREHOUSES_MAX } from "../Limits.ts";
 import type { Timestamp } from "../Timestamp.ts";
 import { Quantity, type Sku, type StockLine } from "./Sku.ts";
 import type { Reserve, Reserved, ReservePolicy, SplitPolicy, StockCommand, StockRejection } from "./StockCommand.ts";
@@ -107,8 +107,8 @@ const wishesOf = (command: Reserve, lines: ReadonlyArray<StockLine>): Result.Res
   if (warehouses !== null && (warehouses.length === 0 || warehouses.length > WAREHOUSES_MAX))
     return invalid(`a list of warehouses names 1 to ${WAREHOUSES_MAX}`);
   if (warehouses !== null && new Set(warehouses).size < warehouses.length) return invalid("a list of warehouses names each once");
-  if (warehouses !== null && !warehouses.every(StockNames.isShortName)) return invalid(`a warehouse has ${StockNames.SHORT_NAME}`);
-  if (limit !== null && !StockNames.isIdentifier(limit.buyer)) return invalid(`a buyer has ${StockNames.IDENTIFIER}`);
+  if (warehouses !== null && !warehouses.every(StockNames.isShortName)) return invalid(`a warehouse has ${SHORT_NAME_EXPECTED}`);
+  if (limit !== null && !StockNames.isIdentifier(limit.buyer)) return invalid(`a buyer has ${IDENTIFIER_EXPECTED}`);
   if (limit !== null && !isQuantity(limit.perSku)) return invalid(`a limit is a whole number from 1 to ${QUANTITY_MAX}`);
   const buyer = limit === null ? null : { buyer: limit.buyer, perSku: Quantity.make(limit.perSku) };
   return Result.succeed({ lines, policy, warehouses, split, limit: buyer });
