@@ -173,6 +173,9 @@ const describe = (error: ServerError): string => {
   return `SQLSTATE ${error.code}${name === undefined ? "" : ` ${name}`}${where}`;
 };
 
+/** Where an address came from: the option of that name, or the variable of the services and of `saga`. */
+const LOOK = "look at SAGA_PG_URL, or the option url";
+
 /** Names of what people meet most, from appendix A. */
 const NAMES: ReadonlyMap<string, string> = new Map([
   ["08006", "connection_failure"],
@@ -186,9 +189,9 @@ const NAMES: ReadonlyMap<string, string> = new Map([
   ["25P03", "idle_in_transaction_session_timeout: the process said nothing for longer than idleInTransactionTimeout"],
   ["25006", "read_only_sql_transaction: no writes here: connect to the primary, or look at default_transaction_read_only"],
   ["26000", "invalid_sql_statement_name: a prepared statement is gone; PgBouncer needs session pooling"],
-  ["28000", "invalid_authorization_specification"],
-  ["28P01", "invalid_password"],
-  ["3D000", "invalid_catalog_name: the database does not exist"],
+  ["28000", `invalid_authorization_specification: the server does not let this role in: ${LOOK}`],
+  ["28P01", `invalid_password: ${LOOK}`],
+  ["3D000", `invalid_catalog_name: the database does not exist: create it, or ${LOOK}`],
   ["3F000", "invalid_schema_name: run the migrations"],
   ["40001", "serialization_failure"],
   ["40P01", "deadlock_detected"],
@@ -221,7 +224,7 @@ const systemCodeOf = (cause: Error): string | null => {
 /** Constant words only: an address may hold a password. */
 const connectionProblem = (cause: Error): string => {
   const code = systemCodeOf(cause);
-  if (code !== null) return code;
+  if (code !== null) return code === "ENOTFOUND" ? `${code}: no such host: ${LOOK}` : code;
   if (/timeout exceeded/i.test(cause.message)) return "no connection became free in time: raise poolSize, or look for long transactions";
   if (/read timeout|due to connection timeout/i.test(cause.message)) return "no answer in time";
   if (/clos|ended|end on the pool/i.test(cause.message)) return "closed";

@@ -72,6 +72,14 @@ describe("what the server answers", () => {
     for (const error of [unique, missing]) expect(JSON.stringify(error)).not.toContain("secret-value");
   });
 
+  it.each([
+    ["28000", "invalid_authorization_specification: the server does not let this role in: look at SAGA_PG_URL, or the option url"],
+    ["28P01", "invalid_password: look at SAGA_PG_URL, or the option url"],
+    ["3D000", "invalid_catalog_name: the database does not exist: create it, or look at SAGA_PG_URL, or the option url"],
+  ])("of an address that is wrong (%s) it says where to look", (code, words) => {
+    expect(classify("UnitOfWork.begin", "statement", serverError(code)).message).toBe(`SQLSTATE ${code} ${words}`);
+  });
+
   it("tells its SQLSTATE, and only the server's", () => {
     expect(sqlstateOf(serverError("42P01"))).toBe("42P01");
     expect(sqlstateOf(systemError("EPIPE"))).toBeNull();
@@ -97,6 +105,7 @@ describe("what users' own code rejects with", () => {
 describe("what nobody answers", () => {
   it.each([
     [systemError("ECONNREFUSED"), "connection: ECONNREFUSED"],
+    [systemError("ENOTFOUND"), "connection: ENOTFOUND: no such host: look at SAGA_PG_URL, or the option url"],
     [systemError("ECONNRESET"), "connection: ECONNRESET"],
     [new AggregateError([systemError("ECONNREFUSED")], "secret-value"), "connection: lost"],
     [new Error("Connection terminated unexpectedly"), "connection: lost"],
