@@ -9,7 +9,7 @@
  *   within is one.
  */
 import { Cause, Duration, Effect, Exit, Metric, Schema } from "effect";
-import { StoreError } from "../ports/StoreError.ts";
+import { describeCause, StoreError } from "../ports/StoreError.ts";
 import * as Elapsed from "./Elapsed.ts";
 
 /** The item itself made its batch fail, alone: a defect in a decision, or a write that the store refuses for good. */
@@ -17,7 +17,7 @@ export class Poisoned extends Schema.TaggedError<Poisoned>()("Poisoned", {
   mailbox: Schema.String,
   /** A defect's own text: it may quote the item. */
   detail: Schema.String,
-  /** What the store said, or the name of the defect: safe to log. */
+  /** What the store said, or the defect's name and place: safe to log. */
   said: Schema.optionalKey(Schema.String),
 }) {
   override get message(): string {
@@ -31,7 +31,7 @@ export const refused = (mailbox: string, said: string): Poisoned => new Poisoned
 /** What there is to log of why an item cannot be handled: never what is in it, which a defect's own text may quote. */
 export const saidOf = (failure: unknown): string => {
   if (failure instanceof Poisoned) return failure.said ?? "a defect";
-  return failure instanceof Error ? `a defect (${failure.name})` : "a defect";
+  return describeCause(Cause.die(failure));
 };
 
 /**

@@ -45,6 +45,8 @@ export const describeCause = (cause: Cause.Cause<unknown>): string => {
   if (error instanceof StoreError || error instanceof BusError) return error.message;
   if (!(error instanceof Error)) return "a defect";
   const { message, stack = "" } = error;
-  const place = stack.slice(stack.indexOf(message) + message.length).match(/^\s*(at .+)$/m)?.[1];
+  // Behind its text. Where the text was changed since, nobody knows what of the stack is text.
+  const start = stack.indexOf(message);
+  const place = start < 0 ? undefined : stack.slice(start + message.length).match(/^\s*(at .+)$/m)?.[1];
   return `a defect (${error.name}${place === undefined ? "" : ` ${place}`})`;
 };

@@ -97,9 +97,10 @@ describe("an outcome that the database refuses for good", () => {
     expect(logged).toHaveLength(2);
   });
 
-  it("is told by the name of the defect alone, where a function of the definition threw", () => {
+  it("is told by the name and the place of the defect alone, where a function of the definition threw", () => {
     const { logged } = run(TIMEOUT_MS, () => "bug");
-    expect(logged).toEqual([told("a defect (TypeError)", "2s"), told("a defect (TypeError)", "4s")]);
+    const [said = ""] = /a defect \(TypeError at [^\n]*DirectSagaRefusals\.test\.ts:\d+:\d+\)+/.exec(logged[0] ?? "") ?? [];
+    expect(logged).toEqual([told(said, "2s"), told(said, "4s")]);
   });
 });
 

@@ -202,9 +202,10 @@ describe("a stored consumer", () => {
       const failed = (attempt: number) => `inventory: message ${id} (${M.CommitStock.type}) failed, attempt ${attempt}: ${said}`;
       return [`${failed(1)}; again in ${InboxWorker.BACKOFF_MS} ms`, `${failed(2)}; put aside`];
     };
+    const [place = ""] = /at [^\n]*StoredConsumer\.test\.ts:\d+:\d+\)?(?=\))/.exec(logged.join("\n")) ?? [];
     expect(logged.toSorted()).toEqual([
       ...of("defect", "a defect (TypeError)"),
-      ...of("died", "a defect (RangeError)"),
+      ...of("died", `a defect (RangeError ${place})`),
       ...of("refused", "SQLSTATE 23505 unique_violation"),
     ]);
   });

@@ -96,9 +96,14 @@ describe("what is logged of a failure", () => {
   it("is little, where nothing is known to be safe", () => {
     const bare = new Error(secret);
     delete bare.stack;
-    expect([secret, { message: secret }, bare].map((defect) => describeCause(Cause.die(defect)))).toEqual([
+    // Its stack still has the text that it was made with.
+    const changed = new Error(`it quotes\nat ${secret}`);
+    expect(changed.stack).toContain(secret);
+    changed.message = "changed";
+    expect([secret, { message: secret }, bare, changed].map((defect) => describeCause(Cause.die(defect)))).toEqual([
       "a defect",
       "a defect",
+      "a defect (Error)",
       "a defect (Error)",
     ]);
   });
