@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { assert, describe, it } from "@effect/vitest";
-import { Cause, Effect, Exit, Layer, Redacted, Result } from "effect";
+import { StoreError } from "@org/saga-core";
+import { Cause, Effect, Exit, Layer, Logger, Redacted, Result } from "effect";
+import { HttpServerError } from "effect/http";
 import { ServiceConfig, ServiceMain } from "../src/index.ts";
 
 const parsed = (environment: ServiceConfig.Environment): ServiceConfig.ServiceConfig => Result.getOrThrow(ServiceConfig.parse(environment));
@@ -153,10 +155,29 @@ describe("ServiceMain", () => {
 
   it.effect("runs the layer until it is interrupted, and hands on why it could not start", () =>
     Effect.gen(function* () {
-      const failed = yield* Effect.exit(ServiceMain.program(() => Layer.effectDiscard(Effect.fail("no"))));
+      const away = new StoreError({ reason: "Unavailable", operation: "x", message: "away" });
+      const failed = yield* Effect.exit(ServiceMain.program(() => Layer.effectDiscard(Effect.fail(away))));
       assert.isTrue(Exit.isFailure(failed));
       const usage = yield* Effect.exit(ServiceMain.program(() => Layer.effectDiscard(ServiceConfig.need(null, "SAGA_PG_URL"))));
       assert.strictEqual(ServiceMain.exitCode(usage), 2);
+    }),
+  );
+
+  it.effect("logs what an error says that was made for people, and of a defect its name and place, never its text", () =>
+    Effect.gen(function* () {
+      const logged: Array<unknown> = [];
+      const logger = Logger.make(({ message, cause }) => void logged.push(message, ...Cause.prettyErrors(cause)));
+      const ended = (cause: Cause.Cause<ServiceMain.StartError>) =>
+        Effect.exit(ServiceMain.program(() => Layer.effectDiscard(Effect.failCause(cause)))).pipe(Effect.provide(Logger.layer([logger])));
+      const message = "SQLSTATE 28P01 invalid_password";
+      yield* ended(Cause.fail(new StoreError({ reason: "Misuse", operation: "x", message })));
+      yield* ended(Cause.fail(new HttpServerError.ServeError({ cause: new Error("listen EADDRINUSE: address already in use ::1:80") })));
+      yield* ended(Cause.die(new TypeError("it quotes pm_secret")));
+      const [store, serve, defect, ...others] = logged.map(String);
+      assert.strictEqual(store, `the service ended: StoreError: ${message}`);
+      assert.match(serve ?? "", /^the service ended: it cannot listen: listen EADDRINUSE: address already in use ::1:80; .*ORDER_PORT/);
+      assert.match(defect ?? "", /^the service ended: a defect \(TypeError at .*ServiceConfig\.test\.ts/);
+      assert.deepStrictEqual(others, []);
     }),
   );
 });

@@ -43,13 +43,8 @@ const run = Effect.fn("main.run")(function* (once: boolean) {
   if (Result.isFailure(parsed)) return yield* parsed.failure;
   const config = parsed.success;
   yield* Console.log("Starting the shop: PostgreSQL embedded, messages in memory ...");
-  const { shopUrl, providerUrl } = yield* Embedded.start({ config, port: once ? 0 : config.http.ports.order, snapshots: SNAPSHOTS }).pipe(
-    Effect.catchTag("ServeError", ({ cause }) =>
-      Effect.fail(
-        new Error(`the shop cannot listen: ${cause instanceof Error ? cause.message : "why is not known"}; ORDER_PORT sets its port`),
-      ),
-    ),
-  );
+  const port = once ? 0 : config.http.ports.order;
+  const { shopUrl, providerUrl } = yield* Embedded.start({ config, port, snapshots: SNAPSHOTS });
   const report = yield* Flows.run(shopUrl, {
     print: (line) => void process.stdout.write(`${line}\n`),
     color: Print.wantsColor(process.stdout, process.env),
@@ -84,13 +79,13 @@ if (typeof flags === "string") {
   process.stdout.write(USAGE);
 } else {
   const quiet = Layer.mergeAll(Logger.layer([Logger.consolePretty()]), Layer.succeed(References.MinimumLogLevel, "Warn"));
-  const program = Effect.scoped(run(flags.once)).pipe(Effect.provide(Layer.merge(FetchHttpClient.layer, quiet)));
+  const program = Effect.scoped(run(flags.once)).pipe(
+    Effect.provide(Layer.merge(FetchHttpClient.layer, quiet)),
+    Effect.tapCause((cause) => (Cause.hasInterruptsOnly(cause) ? Effect.void : Console.error(ServiceMain.why(cause)))),
+  );
   NodeRuntime.runMain(program, {
     disableErrorReporting: true,
     teardown: (exit, onExit) => {
-      if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) {
-        process.stderr.write(`${Cause.prettyErrors(exit.cause).join("\n")}\n`);
-      }
       const code = Exit.isSuccess(exit) ? Number(exit.value) : ServiceMain.exitCode(exit);
       onExit(code);
       // What waits for nothing more (idle connections, timers) does not keep it.
