@@ -32,6 +32,13 @@ export const settings = (options: Options): Settings => ({
   connectTimeoutMillis: options.connectTimeoutMillis ?? CONNECT_TIMEOUT_MS,
 });
 
+/** What is wrong with an address, or null. Never shows it. */
+export const problemOf = ({ url }: Pick<Settings, "url">): string | null => {
+  const text = Redacted.value(url);
+  if (URL.canParse(text) && /^rediss?:\/\//.test(text)) return null;
+  return "url must have the form redis://user:password@host:port/database, or rediss://";
+};
+
 export const layer = (options: Options): Layer.Layer<RedisConfig> => Layer.succeed(RedisConfig, settings(options));
 
 /** From `REDIS_URL` and `REDIS_PREFIX`. */

@@ -18,6 +18,18 @@ describe("RedisConfig", () => {
     expect((await read({}))._tag).toBe("Failure");
   });
 
+  test.each(["redis://localhost", "redis://user:secret@127.0.0.1:6379/1", "rediss://:secret@redis.example:6380"])("takes %s", (url) => {
+    expect(RedisConfig.problemOf(RedisConfig.settings({ url }))).toBeNull();
+  });
+
+  test.each(["", "localhost:6379", "http://:secret@localhost", "redis:localhost", "redis://:secret@localhost:99999"])(
+    "says what address it expects, not %j, and does not repeat it",
+    (url) => {
+      const problem = RedisConfig.problemOf(RedisConfig.settings({ url }));
+      expect(problem).toBe("url must have the form redis://user:password@host:port/database, or rediss://");
+    },
+  );
+
   test("does not show its address, which may hold a password", () => {
     const settings = RedisConfig.settings({ url: "redis://:secret@localhost", commandTimeoutMillis: 1, connectTimeoutMillis: 2 });
     expect(JSON.stringify(settings)).not.toContain("secret");

@@ -2,6 +2,7 @@
  * The command line `saga`, as a value: arguments in, an exit code out. It never exits by itself and never fails: what went
  * wrong is on stderr, and in the code (see `CliFailure`).
  */
+import { describeCause } from "@org/saga-core";
 import { Cause, Console, Effect, Exit, Layer, Logger } from "effect";
 import { CliConfig, CliError, CliOutput, Command, GlobalFlag, TerminalCapabilities } from "effect/cli";
 import * as CheckCommand from "./CheckCommand.ts";
@@ -54,13 +55,19 @@ const presenter: CliOutput.Presenter = {
       case "InvalidInvocation":
         return Console.error(
           [
-            ...event.errors.map((error) => `saga: ${error.message}`),
+            ...event.errors.map((error) => `saga: ${inWords(error)}`),
             `Usage: ${event.helpDoc.usage}`,
             `Try: ${event.commandPath.join(" ")} --help`,
           ].join("\n"),
         );
     }
   },
+};
+
+/** Without what `withSchema` puts before the schema's own words. */
+const inWords = (error: CliError.CliError): string => {
+  if (error._tag !== "InvalidValue") return error.message;
+  return new CliError.InvalidValue({ ...error, expected: error.expected.replace(/^Schema validation failed: /, "") }).message;
 };
 
 const formatter = Effect.map(TerminalCapabilities.TerminalCapabilities, ({ canColor }) => CliOutput.defaultFormatter({ colors: canColor }));
@@ -81,5 +88,5 @@ const end = <A>(exit: Exit.Exit<A, unknown>): Effect.Effect<number> => {
   if (error instanceof CliFailure.CliFailure) return Effect.as(Console.error(`saga: ${error.message}`), error.code);
   // The presenter has spoken.
   if (CliError.isCliError(error)) return Effect.succeed(CliFailure.USAGE);
-  return Effect.as(Console.error(`saga: unexpected: ${Cause.pretty(cause)}`), CliFailure.FAILED);
+  return Effect.as(Console.error(`saga: unexpected: ${describeCause(cause)}`), CliFailure.FAILED);
 };

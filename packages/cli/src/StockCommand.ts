@@ -22,7 +22,7 @@ import {
 } from "@org/saga-core";
 import { PgConfig, PgStockAudit, PgStockBooks, PgStores } from "@org/saga-postgres";
 import { RedisClient, RedisConfig, RedisStockLog } from "@org/saga-redis";
-import { Config, Effect, Layer, Option, Result } from "effect";
+import { Config, Effect, Layer, Option, Redacted, Result } from "effect";
 import { Argument, Command, Flag } from "effect/cli";
 import * as CliFailure from "./CliFailure.ts";
 import * as Databases from "./Databases.ts";
@@ -246,7 +246,7 @@ const compare = Effect.fn("Stock.reconcile")(function* ({ repair, orders, json, 
 });
 
 const reconciled = Effect.fnUntraced(function* (schema: string, repair: boolean, claims: StockReconcile.Claims | null) {
-  const url = yield* Config.option(Config.Redacted(REDIS_VARIABLE)).pipe(Effect.orDie);
+  const url = yield* redisUrl;
   const serving = yield* Databases.within(
     schema,
     Effect.provide(
@@ -264,6 +264,16 @@ const reconciled = Effect.fnUntraced(function* (schema: string, repair: boolean,
   const redis = RedisConfig.layer({ url: url.value, prefix: `${prefix}${RedisConfig.PREFIX_DEFAULT}` });
   const log = RedisStockLog.layer.pipe(Layer.provide(RedisClient.layerAtOnce), Layer.provide(redis));
   return yield* Databases.within(schema, Effect.provide(Effect.flatMap(StockLog, run), log));
+});
+
+/** Empty is not set, as the services have it. Looked at also where no log serves: what is wrong with it is heard of before one does. */
+const redisUrl = Effect.gen(function* () {
+  const url = Option.filter(
+    yield* Config.option(Config.Redacted(REDIS_VARIABLE)).pipe(Effect.orDie),
+    (text) => Redacted.value(text) !== "",
+  );
+  const problem = Option.isNone(url) ? null : RedisConfig.problemOf({ url: url.value });
+  return problem === null ? url : yield* CliFailure.usage(`${REDIS_VARIABLE}: ${problem}`);
 });
 
 const REDIS_VARIABLE = "SAGA_REDIS_URL";

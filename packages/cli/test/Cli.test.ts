@@ -35,7 +35,8 @@ describe("the command line", () => {
     [["nonsense"], "nonsense"],
     [["migrate", "sideways"], "sideways"],
     [["migrate", "up", "--nope"], "--nope"],
-    [["migrate", "up", "--schema", "Order"], "Order"],
+    [["migrate", "up", "--schema", "Order"], 'flag --schema: "Order". Expected lower case letters'],
+    [["orders", "show", "x y"], 'argument <id>: "x y". Expected 1 to 128 letters'],
     [["migrate", "down", "--steps", "0"], "at least 1"],
     [["migrate", "down", "--steps", "two"], "two"],
     [["topics", "list", "--topic", "a b"], "letters, digits"],
@@ -124,11 +125,11 @@ describe("a failure becomes an exit code:", () => {
     expect([bus("Unavailable"), bus("Refused")]).toEqual([CliFailure.UNREACHABLE, CliFailure.FAILED]);
   });
 
-  test("a defect is 1, and is reported on stderr", async () => {
-    const broken = Layer.merge(Databases.layer, Layer.succeed(Brokers, { use: () => Effect.die(new Error("a bug")) }));
+  test("a defect is 1, and is reported on stderr by its name and place: its own text may quote a payload or an address", async () => {
+    const broken = Layer.merge(Databases.layer, Layer.succeed(Brokers, { use: () => Effect.die(new TypeError(SECRET)) }));
     const { code, stdout, stderr } = await runWith(broken, ["topics", "list"]);
     expect([code, stdout]).toEqual([1, ""]);
-    expect(stderr).toMatch(/^saga: unexpected: Error: a bug/);
+    expect(stderr).toMatch(/^saga: unexpected: a defect \(TypeError at .*Cli\.test\.ts:\d+:\d+\)+$/);
   });
 
   test("an interruption is 130", async () => {

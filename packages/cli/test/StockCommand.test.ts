@@ -16,6 +16,8 @@ const reserve = (id: string): StockCommand => ({
   lines: [{ sku: apple, quantity: Quantity.make(2) }],
 });
 
+const SECRET = "hunter2";
+
 vi.setConfig({ testTimeout: SLOW_MS });
 
 let shell: Shell;
@@ -186,6 +188,21 @@ describe("saga stock reconcile", () => {
     });
     expect((await stock("reconcile", "--repair")).code).toBe(2);
     expect((await stock("reconcile")).stdout).toContain("say 3 held");
+  });
+
+  test.each(["redis", `http://:${SECRET}@127.0.0.1`, `redis://:${SECRET}@127.0.0.1:99999`])(
+    "refuses an address of Redis that is none, also where no log serves, and does not repeat it (%s)",
+    async (url) => {
+      expect(await shell.run(["stock", "reconcile", "--schema", "inventory"], { SAGA_REDIS_URL: url })).toEqual({
+        code: 2,
+        stdout: "",
+        stderr: "saga: SAGA_REDIS_URL: url must have the form redis://user:password@host:port/database, or rediss://",
+      });
+    },
+  );
+
+  test("takes an empty address of Redis for none", async () => {
+    expect((await shell.run(["stock", "reconcile", "--schema", "inventory"], { SAGA_REDIS_URL: "" })).code).toBe(0);
   });
 
   test("wants the one schema of the stock", async () => {
