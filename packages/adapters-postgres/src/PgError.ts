@@ -35,6 +35,8 @@ export const classify = (operation: string, phase: Phase, thrown: unknown, home:
   }
   if (cause instanceof PgStatements.EndsTransaction) return new StoreError({ reason: "Misuse", operation, message: cause.message });
   if (cause instanceof PgText.NotUnicode) return new StoreError({ reason: "Refused", operation, message: cause.message });
+  if (cause instanceof Error && NO_PASSWORD.test(cause.message))
+    return new StoreError({ reason: "Misuse", operation, message: `driver: the server wants a password, and there is none: ${LOOK}` });
   // The driver itself could not handle it, e.g. a value that it cannot encode: the same again cannot help.
   const reason = phase === "commit" ? "Unknown" : "Refused";
   return new StoreError({ reason, operation, message: `driver: ${cause instanceof Error ? cause.name : "unknown error"}` });
@@ -207,6 +209,9 @@ const NAMES: ReadonlyMap<string, string> = new Map([
   ["57P02", "crash_shutdown"],
   ["57P03", "cannot_connect_now"],
 ]);
+
+/** node-postgres sends nothing without a password: no server answers. */
+const NO_PASSWORD = /^SASL: .*client password must be/;
 
 /** node-postgres and PGlite have no codes for these. */
 const CONNECTION_TEXT =

@@ -80,6 +80,14 @@ describe("what the server answers", () => {
     expect(classify("UnitOfWork.begin", "statement", serverError(code)).message).toBe(`SQLSTATE ${code} ${words}`);
   });
 
+  it("of a password that is missing, which the driver finds out, it says where to look, too", () => {
+    const missing = new Error("SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string");
+    expect(classify("UnitOfWork.begin", "statement", missing)).toMatchObject({
+      reason: "Misuse",
+      message: "driver: the server wants a password, and there is none: look at SAGA_PG_URL, or the option url",
+    });
+  });
+
   it("tells its SQLSTATE, and only the server's", () => {
     expect(sqlstateOf(serverError("42P01"))).toBe("42P01");
     expect(sqlstateOf(systemError("EPIPE"))).toBeNull();
