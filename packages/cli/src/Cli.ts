@@ -67,7 +67,8 @@ const presenter: CliOutput.Presenter = {
 /** Without what `withSchema` puts before the schema's own words. */
 const inWords = (error: CliError.CliError): string => {
   if (error._tag !== "InvalidValue") return error.message;
-  return new CliError.InvalidValue({ ...error, expected: error.expected.replace(/^Schema validation failed: /, "") }).message;
+  const { option, value, kind } = error;
+  return new CliError.InvalidValue({ option, value, kind, expected: error.expected.replace(/^Schema validation failed: /, "") }).message;
 };
 
 const formatter = Effect.map(TerminalCapabilities.TerminalCapabilities, ({ canColor }) => CliOutput.defaultFormatter({ colors: canColor }));
