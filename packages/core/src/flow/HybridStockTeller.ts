@@ -37,7 +37,7 @@ export interface Teller {
 
 const REVOKED = "holds were revoked";
 
-/** `Later`: something else has to be told before, or the log's clock is behind. */
+/** `Later`: something else has to be told before. */
 type Heard = "InStep" | "Later" | "OutOfStep";
 
 export const make = Effect.fnUntraced(function* (shard: Shard): Effect.fn.Return<Teller, never, StockBooks | StockLog> {
@@ -101,11 +101,12 @@ const hearing = (command: StockCommand, answer: Answer | undefined): Heard => {
     // Something that came after it was told before.
     case "AlreadyReleased":
     case "AlreadyShipped":
+    // Its time was over, and it was committed all the same.
+    case "HoldAlive":
       return "InStep";
     // Nothing of it was ever here: nothing to give back.
     case "HoldNotFound":
       return command._tag === "Expire" ? "InStep" : "OutOfStep";
-    case "HoldAlive":
     case "NotCommitted":
       return "Later";
     case "HoldExpired":

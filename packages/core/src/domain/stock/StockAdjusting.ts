@@ -41,7 +41,7 @@ export const adjust = (state: StockView, command: Adjust, now: Timestamp): Verdi
   const onHand = (shelf?.onHand ?? 0) + delta;
   if (onHand < 0 || onHand > STOCK_MAX) return invalid(`on hand must stay between 0 and ${STOCK_MAX}`);
   const promised = (shelf?.held ?? 0) + (shelf?.committed ?? 0);
-  const revoked = revocations(state, sku, warehouse, promised - onHand);
+  const revoked = command.decided === true ? [] : revocations(state, sku, warehouse, promised - onHand);
   const shortage = Math.max(0, promised - onHand - revoked.reduce((sum, hold) => sum + quantityOf(hold.lines, sku, warehouse), 0));
   const adjustment: Adjustment = {
     ...{ id, sku, delta, onHand, shortage, at: now },

@@ -27,7 +27,7 @@ export type StockCommand =
   | { readonly _tag: "Ship"; readonly orderId: OrderId }
   | Adjust
   | Renew
-  | { readonly _tag: "Expire"; readonly orderId: OrderId };
+  | Expire;
 
 export interface Reserve {
   readonly _tag: "Reserve";
@@ -64,6 +64,13 @@ export interface Renew {
   readonly until?: Timestamp;
 }
 
+export interface Expire {
+  readonly _tag: "Expire";
+  readonly orderId: OrderId;
+  /** A ledger has decided it, and tells the log in front of it: the hold is over, whatever the log's clock says. */
+  readonly decided?: true;
+}
+
 export interface Adjust {
   readonly _tag: "Adjust";
   /** The same id is counted once. 1 to `IDENTIFIER_MAX` printable characters. */
@@ -74,6 +81,8 @@ export interface Adjust {
   readonly kind?: AdjustKind;
   /** Where; the default warehouse if it is not named. */
   readonly warehouse?: Warehouse;
+  /** A ledger has decided it, and tells the log in front of it: it ended no hold, so the log ends none, whatever it has promised. */
+  readonly decided?: true;
 }
 
 /** Goods came from a supplier, were counted again, or came back from a buyer. */

@@ -8,7 +8,7 @@ import type { OrderId } from "../order/OrderId.ts";
 import type { Timestamp } from "../Timestamp.ts";
 import type { Sku } from "./Sku.ts";
 import { adjust } from "./StockAdjusting.ts";
-import type { StockAccepted, StockCommand } from "./StockCommand.ts";
+import type { Expire, StockAccepted, StockCommand } from "./StockCommand.ts";
 import * as StockNames from "./StockNames.ts";
 import { beyondLimit, checkedTtl, reserve, reservedOf } from "./StockReserving.ts";
 import { availableOf, shelfOf, type Hold, type StockView } from "./StockState.ts";
@@ -38,7 +38,7 @@ export const decide = (state: StockView, command: StockCommand, clock: Timestamp
     case "Renew":
       return renew(command, hold, now);
     case "Expire":
-      return expire(command.orderId, hold, now);
+      return expire(command, hold, now);
   }
 };
 
@@ -121,11 +121,11 @@ const renew = (command: Extract<StockCommand, { _tag: "Renew" }>, hold: Hold | u
   }
 };
 
-const expire = (orderId: OrderId, hold: Hold | undefined, now: Timestamp): Verdict => {
+const expire = ({ orderId, decided }: Expire, hold: Hold | undefined, now: Timestamp): Verdict => {
   if (hold === undefined) return Result.fail({ _tag: "HoldNotFound", orderId });
   switch (hold.status) {
     case "held":
-      return now < hold.until
+      return now < hold.until && decided !== true
         ? Result.fail({ _tag: "HoldAlive", orderId, until: hold.until })
         : done({ _tag: "Released", orderId, lines: hold.lines, reason: "expired" }, [
             { _tag: "Lapsed", orderId, reason: "expired", at: now },

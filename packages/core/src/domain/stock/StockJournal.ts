@@ -27,7 +27,7 @@ export const Told = Schema.Union([
   Schema.TaggedStruct("Commit", about),
   Schema.TaggedStruct("Release", about),
   Schema.TaggedStruct("Ship", about),
-  Schema.TaggedStruct("Expire", about),
+  Schema.TaggedStruct("Expire", { ...about, decided: Schema.optionalKey(Schema.Literal(true)) }),
   Schema.TaggedStruct("Renew", { ...about, ttlMillis: Schema.Int, until: Schema.optionalKey(Timestamp) }),
   Schema.TaggedStruct("Adjust", {
     id: Schema.String,
@@ -35,6 +35,7 @@ export const Told = Schema.Union([
     delta: Schema.Int,
     kind: Schema.optionalKey(Schema.Literals(["receive", "correct", "return"])),
     warehouse: Schema.optionalKey(Warehouse),
+    decided: Schema.optionalKey(Schema.Literal(true)),
   }),
 ]);
 export type Told = typeof Told.Type;
@@ -87,9 +88,14 @@ export const decide = (state: StockView, { holds, commands }: Work, now: Timesta
   return { keepings, answers, writes: StockBook.writesOf(book), tell: isTellable ? tell : [], isTellable };
 };
 
-/** The log's clock is another one: it is told until when. */
-const toldOf = (command: Told, answer: StockAccepted): Told =>
-  command._tag === "Renew" && answer._tag === "Reserved" ? { ...command, until: answer.until } : command;
+/**
+ * The log's clock is another one: it is told until when, and what is over. It may have promised what the ledger does not know of yet:
+ * goods that are counted out end no hold there, or it would be one that the ledger keeps.
+ */
+const toldOf = (command: Told, answer: StockAccepted): Told => {
+  if (command._tag === "Renew" && answer._tag === "Reserved") return { ...command, until: answer.until };
+  return command._tag === "Adjust" || command._tag === "Expire" ? { ...command, decided: true } : command;
+};
 
 /** The same work as commands that touch what it touches: for whoever reads or locks before deciding. */
 export const touching = ({ holds, commands }: Work): ReadonlyArray<StockCommand> => [
