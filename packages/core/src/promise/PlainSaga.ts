@@ -35,10 +35,7 @@ export interface PlainStep {
 export const step = <B>(type: Message.MessageType<B>, perform: (body: B, key: string) => Promise<Outcome>): PlainStep => ({
   make: (user) =>
     DirectSaga.step<B, never, never>(type, (body, key) =>
-      Effect.catch(
-        user(() => perform(body, key)),
-        ({ error }) => Effect.die(error),
-      ),
+      user(() => perform(body, key)).pipe(Effect.catch(({ error }) => Effect.die(error))),
     ),
 });
 
