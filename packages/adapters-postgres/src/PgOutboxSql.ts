@@ -17,17 +17,16 @@ export const NOT_SENT = [PENDING, REFUSED, HELD];
 const BLOCKING = `${REFUSED} and parked_as = 'blocking'`;
 
 /** Rows of one partition and shard, by their partial index: there is no other. */
-const ROWS = "slot = $1 and shard = $2 and seq = any($3::bigint[])";
+const CHOSEN = `slot = $1 and shard = $2 and seq = any($3::bigint[]) and ${REFUSED}`;
 
 /**
- * Of pending ones there may be a million beside those that were claimed. From the first to the last of these by the index, and each looked up in a
- * hash: a list that the planner thinks short is compared element by element, with everything that waits in the shard (measured: 60 % of a
- * mark of 270 rows). Not as a join, which it may turn around.
+ * The same of pending ones, of which a million may wait beside those that were claimed: from the first to the last of these by the index, and each
+ * looked up in a hash. A list that the planner thinks short would be compared element by element, with everything that waits in
+ * the shard; and a join it may turn around.
  */
 const CLAIMED = `slot = $1 and shard = $2 and ${PENDING}
   and seq between (select min(seq) from unnest($3::bigint[]) as m(seq)) and (select max(seq) from unnest($3::bigint[]) as m(seq))
   and (seq in (select unnest($3::bigint[]))) is true`;
-const CHOSEN = `${ROWS} and ${REFUSED}`;
 
 const META = `id, type, topic, aggregateid, ${PgTime.millis("occurred_at")} as occurred_at, correlation_id, causation_id, step_key, saga,
   traceparent, tracestate`;
