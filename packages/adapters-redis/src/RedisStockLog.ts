@@ -237,11 +237,16 @@ const open = Effect.fnUntraced(function* (
   const at = yield* process.time.now(line.redis);
   const snapshot = isEmpty(view) ? "" : process.nextId();
   if (last < generation) {
+    const kept = yield* StockStream.kept(line);
     if ((yield* StockStream.draft(line, snapshot, pagesOf(view, at))) === null) return yield* GONE;
     const text = StockEntry.encodeOpening({ id: process.nextId(), previous: "", at }, snapshot);
     const appended = yield* StockStream.open(line, `${generation}-0`, text, snapshot);
-    if (appended === "Appended") yield* StockStream.trim(line, snapshotsOf(before), `${generation}-0`);
-    else if (placeOf((yield* StockStream.top(line)) ?? "0-0").generation > generation) return "Ended";
+    if (appended === "Appended") yield* StockStream.trim(line, [...new Set([...snapshotsOf(before), ...kept])], `${generation}-0`);
+    else {
+      // It was refused: nobody reads its pages.
+      if (snapshot !== "") yield* StockStream.trim(line, [snapshot], "0-0");
+      if (placeOf((yield* StockStream.top(line)) ?? "0-0").generation > generation) return "Ended";
+    }
   }
   if (shard.ended >= generation) shard.ended = generation - 1;
   return "Opened";

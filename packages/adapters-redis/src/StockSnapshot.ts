@@ -5,7 +5,8 @@
  * Any process may write one, whenever entries have become as long as the state is: each unit written costs about one more.
  * What counts is the last one that the log names. Killed anywhere in between, nothing is lost:
  * ```
- * pages, with a TTL ─ (the TTL takes them) ─ PERSIST ─ the entry ─ (both are good) ─ UNLINK what it replaces, XTRIM
+ * pages, with a TTL ─ (the TTL takes them) ─ SADD kept, PERSIST ─ (the next one takes them) ─ the entry ─ (both are good) ─
+ * UNLINK what it replaces and what nobody named, XTRIM
  * ```
  * Pages are written while the shard goes on: `StockReplica.pagesOf` says why that is right. They keep pace with the log, so that
  * a large state costs a command no more than a small one, and no second is the slow one.
@@ -65,7 +66,8 @@ const take = Effect.fnUntraced(function* (
 ): Effect.fn.Return<void, RedisError> {
   const { generation, n, id, seen } = replica;
   const isFirst = firstOf(replica);
-  const replaced = [...replica.snapshots];
+  // Whoever kept one of these, and has not named it yet, cannot do so behind this one's entry: it was begun before.
+  const replaced = [...new Set([...replica.snapshots, ...(yield* StockStream.kept(line))])];
   const name = process.nextId();
   const size = yield* StockStream.draft(line, name, pagesOf(replica.fold, replica.fold.last), pace(replica));
   if (size === null || !isFirst()) return yield* StockStream.trim(line, [name], "0-0");

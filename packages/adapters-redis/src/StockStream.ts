@@ -1,6 +1,6 @@
 /**
  * A shard's keys in Redis, command by command: the log (a stream) and the pages of its snapshots (lists). All in one slot:
- * `{stk:<prefix>:<shard>}:log`, `…:snap:<name>`, `…:generation`.
+ * `{stk:<prefix>:<shard>}:log`, `…:snap:<name>`, `…:kept`, `…:generation`.
  */
 import type { LogServer, StockLedger } from "@org/saga-core";
 import { Effect } from "effect";
@@ -25,11 +25,13 @@ export interface Keys {
   /** Of a log that begins with nothing: everybody begins the same one. */
   readonly generation: string;
   readonly snapshot: (name: string) => string;
+  /** The names of all snapshots without a TTL: a set of one, but for what somebody did not live to name or to remove. */
+  readonly kept: string;
 }
 
 export const keysOf = (prefix: string, shard: number): Keys => {
   const tag = `{stk:${prefix}:${shard}}`;
-  return { log: `${tag}:log`, generation: `${tag}:generation`, snapshot: (name) => `${tag}:snap:${name}` };
+  return { log: `${tag}:log`, generation: `${tag}:generation`, kept: `${tag}:kept`, snapshot: (name) => `${tag}:snap:${name}` };
 };
 
 /** One connection, for the keys of one shard. */
@@ -46,11 +48,15 @@ export type Appended = "Appended" | "Behind" | "Gone";
 export const append = ({ wire, redis, keys }: Line, place: string, text: string): Effect.Effect<Appended, RedisError> =>
   wire.ask(APPEND, "writing", () => redis.xadd(keys.log, "NOMKSTREAM", place, "e", text).then(toAppended, toBehind));
 
-/** Begins a generation: appends its opening, to a new log if there is none. Its snapshot is a draft no more. */
+/**
+ * Begins a generation: appends its opening, to a new log if there is none. Its snapshot is a draft no more; it is among those that
+ * are kept only once the opening is in, or refused: who finds it there and opens a generation all the same may remove it.
+ */
 export const open = ({ wire, redis, keys }: Line, place: string, text: string, snapshot: string): Effect.Effect<Appended, RedisError> =>
   wire.ask(APPEND, "writing", () =>
     Promise.all([
       redis.xadd(keys.log, place, "e", text).then(toAppended, toBehind),
+      snapshot === "" ? null : redis.sadd(keys.kept, snapshot),
       snapshot === "" ? null : redis.persist(keys.snapshot(snapshot)),
     ]).then(([appended]) => appended),
   );
@@ -107,7 +113,13 @@ export const draft = Effect.fnUntraced(function* (
 
 /** Before the log names it. False: it is there no more. */
 export const keep = ({ wire, redis, keys }: Line, name: string): Effect.Effect<boolean, RedisError> =>
-  wire.ask(SNAPSHOT, "reading", () => redis.persist(keys.snapshot(name)).then((kept) => kept === 1));
+  wire.ask(SNAPSHOT, "reading", () =>
+    Promise.all([redis.sadd(keys.kept, name), redis.persist(keys.snapshot(name))]).then(([, kept]) => kept === 1),
+  );
+
+/** Snapshots without a TTL, whether the log names them or not. */
+export const kept = ({ wire, redis, keys }: Line): Effect.Effect<ReadonlyArray<string>, RedisError> =>
+  wire.ask(READ, "reading", () => redis.smembers(keys.kept));
 
 /** The snapshot's content, page by page, and its size; null: there is no such snapshot (any more). */
 export const pages = Effect.fnUntraced(function* (
@@ -132,7 +144,11 @@ export const pages = Effect.fnUntraced(function* (
 export const trim = ({ wire, redis, keys }: Line, snapshots: ReadonlyArray<string>, place: string): Effect.Effect<void, RedisError> =>
   Effect.asVoid(
     wire.ask(SNAPSHOT, "reading", () =>
-      Promise.all([snapshots.length === 0 ? null : redis.unlink(...snapshots.map(keys.snapshot)), redis.xtrim(keys.log, "MINID", place)]),
+      Promise.all([
+        snapshots.length === 0 ? null : redis.unlink(...snapshots.map(keys.snapshot)),
+        snapshots.length === 0 ? null : redis.srem(keys.kept, ...snapshots),
+        redis.xtrim(keys.log, "MINID", place),
+      ]),
     ),
   );
 

@@ -5,6 +5,7 @@ import { Deferred, Effect, Layer, Random, Schedule, Scope } from "effect";
 import { describe, expect, test } from "vitest";
 import { RedisClient, RedisConfig, RedisStockLog } from "../src/index.ts";
 import * as StockEntry from "../src/StockEntry.ts";
+import * as StockReplica from "../src/StockReplica.ts";
 import * as StockShard from "../src/StockShard.ts";
 import * as StockSnapshot from "../src/StockSnapshot.ts";
 import * as StockStream from "../src/StockStream.ts";
@@ -104,5 +105,31 @@ describe.runIf(url !== "")("a snapshot beside others", () => {
       yield* taken(shard);
       expect(`1-${ready.replica.n}`).toBe(yield* StockStream.top(ready.line));
       expect(ready.replica.tail).toBeGreaterThan(0);
+    }).pipe(Effect.scoped, Effect.runPromise));
+
+  test("removes what another process kept, and did not live to name", () =>
+    Effect.gen(function* () {
+      const prefix = yield* Contract.unique("snap");
+      const log = yield* connect(prefix, { broken: "pass" });
+      yield* log.open(0, 1, StockLedger.empty);
+      yield* log.execute(0, 1, [receive(10), reserve("first")]);
+      const { shard, process } = yield* shardOf(prefix, {});
+      const ready = yield* prepared(shard);
+      const orphan = Effect.gen(function* () {
+        yield* StockStream.draft(ready.line, "orphan", StockReplica.pagesOf(ready.replica.fold, 0));
+        expect(yield* StockStream.keep(ready.line, "orphan")).toBe(true);
+      });
+      yield* orphan;
+      yield* StockSnapshot.begin(process, shard, ready);
+      yield* taken(shard);
+      expect(yield* StockStream.pages(ready.line, "orphan", () => undefined)).toBeNull();
+      const newcomer = yield* connect(prefix, { broken: "pass" });
+      expect(heldOrders(yield* newcomer.read(0, 1))).toEqual(["first"]);
+      expect((yield* StockStream.kept(ready.line)).length).toBe(1);
+      yield* orphan;
+      yield* log.open(0, 2, ready.replica.fold);
+      expect(yield* StockStream.pages(ready.line, "orphan", () => undefined)).toBeNull();
+      expect(heldOrders(yield* newcomer.read(0, 2))).toEqual(["first"]);
+      expect((yield* StockStream.kept(ready.line)).length).toBe(1);
     }).pipe(Effect.scoped, Effect.runPromise));
 });
