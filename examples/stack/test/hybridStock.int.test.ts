@@ -1,9 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { StockReservation } from "@org/saga-core";
+import { OrderId, Quantity, Sku, StockReservation } from "@org/saga-core";
 import { Contract, StockContention, StockReservationContract } from "@org/saga-core/testing";
 import { PgClient } from "@org/saga-postgres";
+import { startRedis } from "@tools/servers";
 import { realServer } from "@tools/servers/testing";
-import { Effect, Layer } from "effect";
+import { Effect, Layer, Result } from "effect";
+import { Redis } from "ioredis";
 import { afterAll, describe, expect, test } from "vitest";
 import * as HybridSale from "./HybridSale.ts";
 
@@ -51,5 +53,49 @@ describe.runIf(postgresUrl !== null && redisUrl !== null)("HybridStock on Redis 
         ),
       );
     }
+  });
+
+  test("durable: has each hold in PostgreSQL when its buyer is told of it, however often Redis is flushed or killed", async () => {
+    const redis = await startRedis();
+    const admin = new Redis(redis.url, { maxRetriesPerRequest: null });
+    admin.on("error", () => undefined);
+    const flush = () => admin.flushall();
+    const restart = () => redis.kill().then(redis.restart);
+    const faults = new Map<number, () => Promise<unknown>>([
+      [20, flush],
+      [40, flush],
+      [60, restart],
+      [90, flush],
+    ]);
+    const own = { ...place, redisUrl: redis.url, schema: `${schema}_durable` };
+    const apple = Sku.make("apple");
+    const lines = [{ sku: apple, quantity: Quantity.make(1) }];
+    await Effect.gen(function* () {
+      const engine = yield* StockReservation;
+      const client = yield* PgClient.PgClient;
+      yield* engine.execute([{ _tag: "Adjust", id: "first", sku: apple, delta: 100 }]);
+      let answered = 0;
+      const buy = Effect.fnUntraced(function* (number: number) {
+        const orderId = OrderId.make(`buyer-${number}`);
+        const [answer] = yield* Effect.retry(engine.execute([{ _tag: "Reserve", orderId, lines, ttlMillis: 600_000 }]), { times: 100 });
+        const { rows } = yield* client.query("test", `select status from "${own.schema}".stock_holds where order_id = $1`, [orderId]);
+        const isTold = answer !== undefined && Result.isSuccess(answer);
+        expect([orderId, rows]).toEqual([orderId, isTold ? [{ status: "held" }] : []]);
+        answered += 1;
+        yield* Effect.promise(() => faults.get(answered)?.() ?? Promise.resolve());
+        return isTold;
+      });
+      const buyers = Array.from({ length: 120 }, (_, number) => number);
+      const told = yield* Effect.forEach(buyers, buy, { concurrency: 8 });
+      expect(told.filter((isTold) => isTold).length).toBe(100);
+      yield* client.query("test", `drop schema "${own.schema}" cascade`);
+    }).pipe(
+      Effect.provide(
+        Layer.merge(HybridSale.layer(own, { durable: true }), PgClient.layer({ url: own.postgresUrl, schema: own.schema, poolSize: 2 })),
+      ),
+      Effect.runPromise,
+    );
+    admin.disconnect();
+    await redis.stop();
   });
 });
