@@ -36,7 +36,8 @@ where not pg_try_advisory_xact_lock(hashtextextended(key, hashtextextended(scope
   read: `
 select (k.n - 1)::float8 as index, i.fingerprint, i.answer
 from unnest($1::text[], $2::text[]) with ordinality as k(scope, key, n)
-join ${tables}idempotency_keys i on i.scope = k.scope and i.key = k.key where i.key = any($2::text[])`,
+join ${tables}idempotency_keys i on ${PgText.equal("i.scope", "k.scope")} and ${PgText.equal("i.key", "k.key")}
+where i.key = any($2::text[])`,
   record: `
 insert into ${tables}idempotency_keys (scope, key, fingerprint, answer)
 select scope, key, fingerprint, answer::json

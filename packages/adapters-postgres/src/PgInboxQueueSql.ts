@@ -2,6 +2,7 @@
  * The statements of `PgInboxQueue`. A lane is a key's hash: what is `held` in a lane always has a `failed` one before it.
  */
 import { INBOX_SHARDS } from "@org/saga-core";
+import * as PgText from "./PgText.ts";
 import * as PgTime from "./PgTime.ts";
 
 const COLUMNS = "message_id, lane, topic, partition_no, offset_no::float8 as offset_no, problem, attempts, record";
@@ -41,7 +42,7 @@ with first as materialized (
   order by ${queuePosition("f")} limit $3::int
 ), held as (
   update ${queue} q set state = 'held' from first
-  where $4::bool and q.consumer = $1 and q.message_id = any(array(select message_id from first)) and q.message_id = first.message_id and exists (
+  where $4::bool and q.consumer = $1 and q.message_id = any(array(select message_id from first)) and ${PgText.equal("q.message_id", "first.message_id")} and exists (
     select from ${queue} b where b.consumer = $1 and b.shard = $2 and b.lane = first.lane and b.state = 'failed')
   returning q.message_id
 )
@@ -50,7 +51,7 @@ select first.*, held.message_id is not null as held from first left join held us
     fail: `
 update ${queue} q set state = 'failed', attempts = attempts + 1,
   next_at = clock_timestamp() + m.after_millis * interval '1 millisecond'
-from unnest($2::text[], $3::float8[]) as m(message_id, after_millis) where q.message_id = any($2::text[]) and q.consumer = $1 and q.message_id = m.message_id`,
+from unnest($2::text[], $3::float8[]) as m(message_id, after_millis) where q.message_id = any($2::text[]) and q.consumer = $1 and ${PgText.equal("q.message_id", "m.message_id")}`,
     // The first of what is held behind nothing any more is due now, and leads the others.
     promote: `
 update ${queue} q set state = 'failed', next_at = clock_timestamp()

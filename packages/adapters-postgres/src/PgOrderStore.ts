@@ -5,6 +5,7 @@ import { Order, OrderId, OrderStatus, OrderStore, type OrderChange, StateMachine
 import { Effect, Layer } from "effect";
 import { PgClient } from "./PgClient.ts";
 import * as PgTransaction from "./PgTransaction.ts";
+import * as PgText from "./PgText.ts";
 import * as PgTime from "./PgTime.ts";
 
 export const layer: Layer.Layer<OrderStore, never, PgClient> = Layer.effect(
@@ -62,7 +63,7 @@ with change as (
 ), changed as (
   update ${tables}orders o set status = c.status, reason = c.reason, cancel_requested = c.cancel_requested, paid = c.paid,
     version = c.version, updated_at = ${PgTime.moment("c.updated_at")}
-  from change c where o.id = any($1::text[]) and o.id = c.id and o.version = c.before_version and o.status = c.before_status
+  from change c where o.id = any($1::text[]) and ${PgText.equal("o.id", "c.id")} and o.version = c.before_version and o.status = c.before_status
   returning o.id
 ), lines as (
   insert into ${tables}order_lines (order_id, line_no, sku, name, quantity, unit_amount, currency)

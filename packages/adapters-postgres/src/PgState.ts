@@ -56,7 +56,8 @@ select key_kind, key_id, ${table.more.map(([name]) => `new_${name}, `).join("")}
 update ${target} t set ${table.more.map(([name]) => `${name} = c.new_${name}, `).join("")}revision = c.new_revision,
   state = c.new_state::json, updated_at = now()
 from ${given}
-where t.id = any($2::text[]) and t.${table.kind} = c.key_kind and t.id = c.key_id and t.revision = c.new_revision - 1`,
+where t.id = any($2::text[]) and ${PgText.equal(`t.${table.kind}`, "c.key_kind")} and ${PgText.equal("t.id", "c.key_id")}
+  and t.revision = c.new_revision - 1`,
   };
 };
 

@@ -131,7 +131,8 @@ new_holds as (
 old_holds as (
   update ${tables}stock_holds set status = row.status, until = ${at("until")}, reason = row.reason, changed_at = ${at("at")}
   from input, jsonb_to_recordset(value -> 'oldHolds') as row("orderId" text, status text, until float8, reason text, at float8)
-  where order_id = any(array(select hold ->> 'orderId' from jsonb_array_elements($1::jsonb -> 'oldHolds') as hold)) and order_id = row."orderId"
+  where order_id = any(array(select hold ->> 'orderId' from jsonb_array_elements($1::jsonb -> 'oldHolds') as hold))
+    and ${PgText.equal("order_id", 'row."orderId"')}
 ),
 new_skus as (
   insert into ${tables}stock_skus (sku, on_hand, held, committed, shortage, changed_at, elsewhere)
@@ -142,7 +143,8 @@ update ${tables}stock_skus as s
 set on_hand = row."onHand", held = row.held, committed = row.committed, shortage = row.shortage, changed_at = ${at("at")},
   elsewhere = row.elsewhere
 from input, jsonb_to_recordset(value -> 'oldSkus') as ${BOOKS_ROW}
-where s.sku = any(array(select books ->> 'sku' from jsonb_array_elements($1::jsonb -> 'oldSkus') as books)) and s.sku = row.sku`,
+where s.sku = any(array(select books ->> 'sku' from jsonb_array_elements($1::jsonb -> 'oldSkus') as books))
+  and ${PgText.equal("s.sku", "row.sku")}`,
 
   balances: `
 select coalesce(jsonb_agg(${BOOKS} order by sku), '[]') as value from ${tables}stock_skus where sku = any($1::text[])`,

@@ -25,6 +25,12 @@ export const listOf = (texts: ReadonlyArray<string>): string => texts.join("\u00
 /** The array of texts that `listOf` made one of: `parameter` is its placeholder. */
 export const arrayOf = (parameter: string): string => `string_to_array(${parameter}::text, chr(1))`;
 
+/**
+ * Two texts are equal; not looked for by an index. For a join of rows that another condition, `= any(…)`, finds by theirs: by both at once,
+ * as a plan for few rows would do it, each row looks through the whole list (measured: 256 rows in 18 ms, in place of 4).
+ */
+export const equal = (column: string, value: string): string => `${column} collate "default" = ${value}`;
+
 /** JSON text of a value, or undefined if it has none (a function, a cycle, a bigint). */
 export const textOf = (value: unknown): string | undefined => {
   try {

@@ -2,6 +2,7 @@
 import { type Timer, type TimerMove, type TimerPage, Timers } from "@org/saga-core";
 import { Effect, Layer } from "effect";
 import { PgClient } from "./PgClient.ts";
+import * as PgText from "./PgText.ts";
 import * as PgTime from "./PgTime.ts";
 
 export const layer: Layer.Layer<Timers, never, PgClient> = Layer.effect(
@@ -47,6 +48,10 @@ export const layer: Layer.Layer<Timers, never, PgClient> = Layer.effect(
 
 const KEYS = "unnest($1::text[], $2::text[], $3::text[]";
 
+/** `t` is the timer that `row` names; what it is found by is its key, the first in its index. */
+const isTimerOf = (row: string): string =>
+  ["owner", "key", "name"].map((column) => PgText.equal(`t.${column}`, `${row}.${column}`)).join(" and ");
+
 const statements = (tables: string) => ({
   // In key order, as all writers of several rows.
   schedule: `
@@ -57,18 +62,18 @@ on conflict (owner, key, name) do update set token = excluded.token, due_at = ex
   reschedule: `
 with moved as (
   select t.owner, t.key, t.name, ${PgTime.moment("m.due_at")} as due_at
-  from ${tables}timers t join ${KEYS}, $4::float8[]) as m(owner, key, name, due_at) using (owner, key, name)
+  from ${tables}timers t join ${KEYS}, $4::float8[]) as m(owner, key, name, due_at) on ${isTimerOf("m")}
   where t.key = any($2::text[])
   order by t.owner, t.key, t.name for update of t
 )
 update ${tables}timers t set due_at = m.due_at, claimable_at = m.due_at from moved m
-where t.key = any($2::text[]) and t.owner = m.owner and t.key = m.key and t.name = m.name returning t.owner, t.key, t.name`,
+where t.key = any($2::text[]) and ${isTimerOf("m")} returning t.owner, t.key, t.name`,
   cancel: `
 delete from ${tables}timers t using ${KEYS}) as k(owner, key, name)
-where t.key = any($2::text[]) and t.owner = k.owner and t.key = k.key and t.name = k.name`,
+where t.key = any($2::text[]) and ${isTimerOf("k")}`,
   complete: `
 delete from ${tables}timers t using ${KEYS}, $4::text[]) as k(owner, key, name, token)
-where t.key = any($2::text[]) and t.owner = k.owner and t.key = k.key and t.name = k.name and t.token = k.token`,
+where t.key = any($2::text[]) and ${isTimerOf("k")} and t.token = k.token`,
   // Index (owner, claimable_at), which has to be asked for by its collation: costs what is due, however many are pending. The clock is read once, by a subquery: compared
   // with a volatile function, the index would be read to its end. Locked ones are being completed or claimed.
   claimDue: `
@@ -77,7 +82,7 @@ with due as (
   where owner collate "POSIX" = $1 and claimable_at <= (select clock_timestamp()) order by claimable_at limit $2::int for update skip locked
 ), claimed as (
   update ${tables}timers t set claimable_at = clock_timestamp() + $3::float8 * interval '1 millisecond'
-  from due where t.key = any(array(select key from due)) and t.owner = due.owner and t.key = due.key and t.name = due.name
+  from due where t.key = any(array(select key from due)) and ${isTimerOf("due")}
   returning t.owner, t.key, t.name, t.token, t.due_at
 )
 select owner, key, name, token, ${PgTime.millis("due_at")} as due_at from claimed order by due_at, key, name`,
