@@ -4,7 +4,8 @@
  * 1. Nothing is oversold, whatever becomes of the log: every hold, commit and return is decided in the ledger, under its
  *    constraints, in a transaction that checks who serves (`StockBooks`).
  * 2. `Reserve` is answered by the log. Its hold is in the ledger soon after (`durable: true`: before the answer). What the log
- *    lost before that is reserved again by the process that knows of it, or costs a late `HoldExpired`.
+ *    lost before that is reserved again by the process that knows of it, before anything else about its order is decided there;
+ *    or it costs a late `HoldExpired`.
  * 3. Everything else is the ledger's first. What it changed is noted there, told to the log, and the note forgotten: a process
  *    that dies in between leaves a note that another one tells.
  * 4. A log that says otherwise than the ledger, lost something, or is on another server than before, is not believed: a new
@@ -139,6 +140,8 @@ export const make = Effect.fnUntraced(function* ({
     commands: ReadonlyArray<StockCommand>,
   ): Effect.fn.Return<ReadonlyArray<StockLedger.Answer>, StoreError> {
     for (;;) {
+      // Before the gate: they go through it to be reserved again.
+      yield* journal.regained(yield* shard.serving, ordersOf(commands));
       const answers = yield* gate.settle(ordersOf(commands), (open) => settleOnce(commands, open));
       if (answers !== null) return answers;
     }

@@ -8,7 +8,8 @@
  * - What it refuses to look at (the order's record was damaged) is counted too, logged, and in nobody else's way.
  * - It is memory: with the process, holds that wait here are lost to the ledger. The log has them, until it ends.
  */
-import { Clock, Duration, Effect, Metric, Result, type Scope } from "effect";
+import { Clock, Duration, Effect, Latch, Metric, Result, type Scope } from "effect";
+import type { OrderId } from "../domain/order/OrderId.ts";
 import type { StockCommand } from "../domain/stock/StockCommand.ts";
 import * as StockJournal from "../domain/stock/StockJournal.ts";
 import type { Hold } from "../domain/stock/StockLedger.ts";
@@ -21,6 +22,9 @@ import * as Worker from "./Worker.ts";
 
 /** Holds that wait, at most: a second of the ledger's rate, and lost with a process that dies. */
 export const JOURNAL_MAX = 20_000;
+
+/** How long a command waits for a hold of its order to be reserved again, in milliseconds: longer only without the ledger. */
+const REGAIN_MS = 5_000;
 
 /** Holds of one transaction. */
 const BATCH_MAX = 512;
@@ -40,6 +44,11 @@ export interface Journal {
   readonly room: Effect.Effect<void, StoreError>;
   /** Granted in this generation, and not in the ledger yet. */
   readonly waiting: (serving: StockServing) => ReadonlyArray<Hold>;
+  /**
+   * Waits for holds of these orders that were granted in a generation that is over: until they are reserved again, or cannot be. Fails
+   * with `Unavailable` if that takes long.
+   */
+  readonly regained: (serving: StockServing, orders: ReadonlySet<OrderId>) => Effect.Effect<void, StoreError>;
   /** Until they are in the ledger, or cannot be; one outcome each. */
   readonly write: (serving: StockServing, holds: ReadonlyArray<Hold>) => Effect.Effect<ReadonlyArray<Outcome>, StoreError>;
   /** Sees to it that they come into the ledger, in the background. */
@@ -58,6 +67,7 @@ interface Waiting {
   readonly generation: number;
   readonly holds: ReadonlyArray<Hold>;
   readonly since: Timestamp;
+  readonly done: Latch.Latch;
 }
 
 export interface Options {
@@ -108,7 +118,7 @@ export const make = Effect.fnUntraced(function* ({
 
   const enter = (serving: StockServing, holds: ReadonlyArray<Hold>): Effect.Effect<Waiting> =>
     Effect.map(Clock.currentTimeMillis, (since) => {
-      const entry = { generation: serving.generation, holds, since };
+      const entry = { generation: serving.generation, holds, since, done: Latch.makeUnsafe(false) };
       waiting.add(entry);
       count += holds.length;
       return entry;
@@ -117,6 +127,7 @@ export const make = Effect.fnUntraced(function* ({
   const leave = (entry: Waiting): Effect.Effect<void> =>
     Effect.sync(() => {
       if (waiting.delete(entry)) count -= entry.holds.length;
+      entry.done.openUnsafe();
     });
 
   const asked = Effect.fnUntraced(function* (holds: ReadonlyArray<Hold>) {
@@ -154,17 +165,21 @@ export const make = Effect.fnUntraced(function* ({
       yield* Effect.forkIn(Effect.ensuring(insistently(insist(serving, entry)), leave(entry)), scope);
     }),
     waiting: ({ generation }) => [...waiting].flatMap((entry) => (entry.generation === generation ? entry.holds : [])),
-    room: Effect.suspend(() =>
-      count < JOURNAL_MAX
-        ? Effect.void
-        : Effect.fail(
-            new StoreError({
-              reason: "Unavailable",
-              operation: "StockReservation.execute",
-              message: `${count} holds wait to be written to the ledger`,
-            }),
-          ),
-    ),
+    regained: ({ generation }, orders) =>
+      Effect.suspend(() => {
+        const late = [...waiting].filter(
+          (entry) => entry.generation !== generation && entry.holds.some(({ orderId }) => orders.has(orderId)),
+        );
+        if (late.length === 0) return Effect.void;
+        return Effect.timeoutOrElse(
+          Effect.forEach(late, ({ done }) => done.await, { discard: true }),
+          {
+            duration: Duration.millis(REGAIN_MS),
+            orElse: () => Effect.fail(unavailable(count)),
+          },
+        );
+      }),
+    room: Effect.suspend(() => (count < JOURNAL_MAX ? Effect.void : Effect.fail(unavailable(count)))),
     measure: Effect.gen(function* () {
       yield* Metric.update(length, count);
       const [oldest] = waiting;
@@ -172,6 +187,13 @@ export const make = Effect.fnUntraced(function* ({
     }),
   };
 });
+
+const unavailable = (count: number): StoreError =>
+  new StoreError({
+    reason: "Unavailable",
+    operation: "StockReservation.execute",
+    message: `${count} holds wait to be written to the ledger`,
+  });
 
 /** Before it is tried again, in milliseconds; the mailbox has tried for seconds before. */
 const insistently = (effect: Effect.Effect<void, StoreError>): Effect.Effect<void> =>

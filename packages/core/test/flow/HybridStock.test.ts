@@ -1,4 +1,4 @@
-import { Clock, Deferred, Effect, Exit, Fiber, Logger, Metric, Result, Scope } from "effect";
+import { Clock, Deferred, Effect, Exit, Fiber, Latch, Logger, Metric, Result, Scope } from "effect";
 import { TestClock } from "effect/testing";
 import { describe, expect, test } from "vitest";
 import { type StockCommand, type StockLedger, StockReservation } from "../../src/index.ts";
@@ -78,6 +78,23 @@ describe("HybridStock, when its log", () => {
       expect(yield* ask(World.about("Commit", "a"))).toBe("Committed");
       expect([yield* ask(World.reserve("c")), yield* ask(World.reserve("d"))]).toEqual(["Reserved", "OutOfStock"]);
     }).pipe(World.run));
+
+  test("is lost before a hold was journaled, commits it all the same where it was granted", () => {
+    const isWriting = Latch.makeUnsafe(true);
+    const late: FaultPoint.Handler = (name) => (name === "StockBooks.execute.before" ? isWriting.await : Effect.void);
+    return Effect.gen(function* () {
+      const { world, server, ask } = yield* shop;
+      isWriting.closeUnsafe();
+      expect(yield* ask(World.reserve("a"))).toBe("Reserved");
+      server.log = null;
+      const committing = yield* Effect.forkChild(ask(World.about("Commit", "a")));
+      yield* TestClock.adjust(1_000);
+      // Its journal is about to hear that the generation is over.
+      isWriting.openUnsafe();
+      expect(yield* Fiber.join(committing)).toBe("Committed");
+      expect(ledger(world)).toEqual([3, 0, 1]);
+    }).pipe(Effect.provideService(FaultPoint.Handler, late), World.run);
+  });
 
   test("is lost with holds that no process remembers, refuses their commits and sells their units once", () =>
     Effect.gen(function* () {
