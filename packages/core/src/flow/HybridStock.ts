@@ -174,9 +174,9 @@ export const make = Effect.fnUntraced(function* ({
 
   return {
     execute: Effect.fn("StockReservation.execute")(function* (commands) {
-      const answers: Array<StockLedger.Answer> = [];
-      for (const run of runsOf(commands)) answers.push(...(yield* run[0]?._tag === "Reserve" ? fast(run) : slow(run)));
-      return answers;
+      const answers: Array<ReadonlyArray<StockLedger.Answer>> = [];
+      for (const run of runsOf(commands)) answers.push(yield* run[0]?._tag === "Reserve" ? fast(run) : slow(run));
+      return answers.flat();
     }),
     balances: Effect.fn("StockReservation.balances")((skus) =>
       reading(
