@@ -75,7 +75,7 @@ export const make = Effect.fnUntraced(function* ({
 
   /** By the log; null: it does not serve any more, or the ledger knows better. */
   const byLog = Effect.fnUntraced(function* (serving: StockServing, commands: ReadonlyArray<StockCommand>) {
-    yield* journal.room;
+    yield* journal.room(serving);
     const decided = yield* shard.ask(
       serving,
       Effect.map(log.execute(SHARD, serving.generation, commands), (verdict) => (verdict._tag === "Ended" ? "Ended" : verdict)),

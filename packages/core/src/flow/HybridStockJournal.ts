@@ -1,7 +1,7 @@
 /**
  * Holds on their way from the log into the ledger: whatever waits in this process is one batch.
  *
- * - Bounded: above `JOURNAL_MAX` waiting holds nothing more is reserved, and who asks is told to come again.
+ * - Bounded: above `JOURNAL_MAX` waiting holds of a generation nothing more is reserved in it, and who asks is told to come again.
  * - A hold is taken, or refused because the ledger has not the units (the log was stale: a new generation begins), or its
  *   generation is over: then this process is all that is left of it, and reserves it again, whoever serves.
  * - What the ledger cannot keep is revoked: counted, and told at the order's commit (`HoldExpired`). It was never sold twice.
@@ -20,7 +20,7 @@ import type { Shard } from "./HybridStockShard.ts";
 import * as Mailbox from "./Mailbox.ts";
 import * as Worker from "./Worker.ts";
 
-/** Holds that wait, at most: a second of the ledger's rate, and lost with a process that dies. */
+/** Holds of one generation that wait, at most: a second of the ledger's rate, and lost with a process that dies. */
 export const JOURNAL_MAX = 20_000;
 
 /** How long a command waits for a hold of its order to be reserved again, in milliseconds: longer only without the ledger. */
@@ -40,8 +40,8 @@ const revoked = Metric.counter("saga_stock_holds_revoked_total", {
 export type Outcome = StockJournal.Keeping | "Over";
 
 export interface Journal {
-  /** Fails with `Unavailable` while too many holds wait. */
-  readonly room: Effect.Effect<void, StoreError>;
+  /** Fails with `Unavailable` while too many holds of this generation wait. Those of one that is over need room themselves. */
+  readonly room: (serving: StockServing) => Effect.Effect<void, StoreError>;
   /** Granted in this generation, and not in the ledger yet. */
   readonly waiting: (serving: StockServing) => ReadonlyArray<Hold>;
   /**
@@ -86,7 +86,9 @@ export const make = Effect.fnUntraced(function* ({
   const books = yield* StockBooks;
   const scope = yield* Effect.scope;
   const waiting = new Set<Waiting>();
-  let count = 0;
+  const counts = new Map<number, number>();
+  const countOf = (generation: number): number => counts.get(generation) ?? 0;
+  const count = (): number => [...counts.values()].reduce((sum, each) => sum + each, 0);
 
   const run = Effect.fnUntraced(function* (entries: ReadonlyArray<Entry>): Effect.fn.Return<ReadonlyArray<Outcome>, StoreError> {
     const serving = yield* shard.serving;
@@ -120,14 +122,17 @@ export const make = Effect.fnUntraced(function* ({
     Effect.map(Clock.currentTimeMillis, (since) => {
       const entry = { generation: serving.generation, holds, since, done: Latch.makeUnsafe(false) };
       waiting.add(entry);
-      count += holds.length;
+      counts.set(serving.generation, countOf(serving.generation) + holds.length);
       return entry;
     });
 
   const leave = (entry: Waiting): Effect.Effect<void> =>
     Effect.sync(() => {
-      if (waiting.delete(entry)) count -= entry.holds.length;
       entry.done.openUnsafe();
+      if (!waiting.delete(entry)) return;
+      const left = countOf(entry.generation) - entry.holds.length;
+      if (left > 0) counts.set(entry.generation, left);
+      else counts.delete(entry.generation);
     });
 
   const asked = Effect.fnUntraced(function* (holds: ReadonlyArray<Hold>) {
@@ -175,13 +180,17 @@ export const make = Effect.fnUntraced(function* ({
           Effect.forEach(late, ({ done }) => done.await, { discard: true }),
           {
             duration: Duration.millis(REGAIN_MS),
-            orElse: () => Effect.fail(unavailable(count)),
+            orElse: () => Effect.fail(unavailable(count())),
           },
         );
       }),
-    room: Effect.suspend(() => (count < JOURNAL_MAX ? Effect.void : Effect.fail(unavailable(count)))),
+    room: ({ generation }) =>
+      Effect.suspend(() => {
+        const waits = countOf(generation);
+        return waits < JOURNAL_MAX ? Effect.void : Effect.fail(unavailable(waits));
+      }),
     measure: Effect.gen(function* () {
-      yield* Metric.update(length, count);
+      yield* Metric.update(length, count());
       const [oldest] = waiting;
       yield* Metric.update(lag, oldest === undefined ? 0 : Math.max(0, (yield* Clock.currentTimeMillis) - oldest.since) / 1_000);
     }),
