@@ -109,7 +109,9 @@ const hearing = (command: StockCommand, answer: Answer | undefined): Heard => {
       return command._tag === "Expire" ? "InStep" : "OutOfStep";
     case "NotCommitted":
       return "Later";
+    // Renewed while it lived; that it ended was told before.
     case "HoldExpired":
+      return command._tag === "Renew" ? "InStep" : "OutOfStep";
     case "OutOfStock":
     case "UnknownSku":
     case "LimitExceeded":

@@ -2,7 +2,7 @@
 import { Clock, Effect, Result } from "effect";
 import { TestClock } from "effect/testing";
 import { describe, expect, test } from "vitest";
-import type { StockCommand } from "../../src/index.ts";
+import { OrderId, type StockCommand } from "../../src/index.ts";
 import { NOTE_LEFT_MS } from "../../src/flow/HybridStockTeller.ts";
 import * as World from "./HybridWorld.ts";
 
@@ -18,9 +18,40 @@ const shop = Effect.gen(function* () {
   return { ...world, ask, inLedger: books, inLog: (): unknown => world.server.log?.stock.skus.get(World.apple) };
 });
 
+const renew = (id: string, ttlMillis: number): StockCommand => ({ _tag: "Renew", orderId: OrderId.make(id), ttlMillis });
+
 const untilTold = TestClock.adjust(NOTE_LEFT_MS * 2);
 
 describe("a log of HybridStock hears late", () => {
+  test("that a hold was renewed, after the time it had before is over", () =>
+    Effect.gen(function* () {
+      const { books, server, ask } = yield* shop;
+      const { generation } = books.serving;
+      expect(yield* ask(World.reserve("a", 1, 10_000))).toBe("Reserved");
+      yield* TestClock.adjust(9_900);
+      books.execute(generation, { holds: [], commands: [renew("a", 60_000)] }, yield* Clock.currentTimeMillis);
+      yield* untilTold;
+      expect(books.notes.size).toBe(0);
+      expect(books.serving.generation).toBe(generation);
+      const inLog = server.log?.stock.holds.get(OrderId.make("a"));
+      expect(inLog).toMatchObject({ status: "held", until: books.stock.holds.get(OrderId.make("a"))?.until });
+    }).pipe(World.run));
+
+  test("that a hold was renewed, after it heard that it has ended", () =>
+    Effect.gen(function* () {
+      const { books, ask, inLedger, inLog } = yield* shop;
+      const { generation } = books.serving;
+      expect(yield* ask(World.reserve("a", 1, 10_000))).toBe("Reserved");
+      yield* TestClock.adjust(9_900);
+      books.execute(generation, { holds: [], commands: [renew("a", 200)] }, yield* Clock.currentTimeMillis);
+      yield* TestClock.adjust(300);
+      expect(yield* ask(World.about("Expire", "a"))).toBe("Released");
+      yield* untilTold;
+      expect(books.notes.size).toBe(0);
+      expect(books.serving.generation).toBe(generation);
+      for (const known of [inLedger(), inLog()]) expect(known).toMatchObject({ onHand: 3, held: 0, committed: 0 });
+    }).pipe(World.run));
+
   test("of goods that were counted out, and ends nobody's hold, though it has promised more than the ledger knows of", () =>
     Effect.gen(function* () {
       const { server, books, ask, inLedger } = yield* shop;

@@ -104,7 +104,7 @@ const renew = (command: Extract<StockCommand, { _tag: "Renew" }>, hold: Hold | u
   if (hold === undefined) return Result.fail({ _tag: "HoldNotFound", orderId });
   switch (hold.status) {
     case "held": {
-      if (now >= hold.until) return Result.fail({ _tag: "HoldExpired", orderId });
+      if (command.until === undefined && now >= hold.until) return Result.fail({ _tag: "HoldExpired", orderId });
       const until = command.until ?? now + ttl.success;
       const answer = reservedOf({ ...hold, until });
       return until === hold.until ? done(answer) : done(answer, [{ _tag: "Renewed", orderId, until, at: now }]);

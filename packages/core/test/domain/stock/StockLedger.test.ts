@@ -46,6 +46,17 @@ describe("StockLedger", () => {
     ).toMatchObject({ success: { _tag: "Released", reason: "expired" } });
   });
 
+  test("renews a hold that is over only if a ledger has decided it", () => {
+    const renew: StockCommand = { _tag: "Renew", orderId: id("a"), ttlMillis: 100 };
+    const renewed = (command: StockCommand) =>
+      after([
+        [1_000, reserve("a", 1)],
+        [1_100, command],
+      ]).answer;
+    expect(renewed(renew)).toEqual(Result.fail({ _tag: "HoldExpired", orderId: "a" }));
+    expect(renewed({ ...renew, until: 1_199 })).toMatchObject({ success: { _tag: "Reserved", until: 1_199 } });
+  });
+
   test("commits an unswept hold after its time from its own stock", () => {
     const { state, answer } = after([
       [0, reserve("a", 8)],
