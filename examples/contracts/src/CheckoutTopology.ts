@@ -14,22 +14,13 @@ import {
   Worker,
 } from "@org/saga-core";
 import { Duration, Effect, Layer, Schedule } from "effect";
+import { type CheckoutTimes, optionsOf } from "./CheckoutTimes.ts";
 import type { ServiceConfig } from "./ServiceConfig.ts";
 
+export { optionsOf } from "./CheckoutTimes.ts";
 export type { Topology } from "./ServiceConfig.ts";
 
-export type Settings = Pick<
-  ServiceConfig,
-  "topology" | "orderCancelWindowMillis" | "checkoutStepTimeoutMillis" | "holdTtlMillis" | "payment"
->;
-
-/** What the checkout goes by. A payment may take as long as its two deadlines and then some. */
-export const optionsOf = (settings: Settings): Checkout.Options => ({
-  cancelWindowMillis: settings.orderCancelWindowMillis,
-  holdTtlMillis: settings.holdTtlMillis,
-  stepTimeoutMillis: settings.checkoutStepTimeoutMillis,
-  paymentTimeoutMillis: 2 * settings.payment.deadlineMillis + settings.checkoutStepTimeoutMillis,
-});
+export type Settings = CheckoutTimes & Pick<ServiceConfig, "topology">;
 
 /** Its name in the choreography. */
 export type Participant = Exclude<Parameters<ReturnType<typeof choreographyOf>["of"]>[0], "order">;

@@ -5,10 +5,10 @@
  */
 import type { Retention } from "@org/saga-core";
 import { Duration, Effect, Redacted, Result } from "effect";
+import * as CheckoutTimes from "./CheckoutTimes.ts";
 import * as Concurrency from "./Concurrency.ts";
 import { type Environment, list, pattern, reader, secret, ServiceConfigError, valueOf, whole, wrong } from "./Environment.ts";
 import * as Keeping from "./Keeping.ts";
-import { CALL_TIMEOUT_MAX_MS } from "./PaymentProvider.ts";
 import { type VariableName, variables } from "./Variables.ts";
 
 export { type Environment, ServiceConfigError } from "./Environment.ts";
@@ -50,7 +50,7 @@ export type Topology = "orchestrated" | "choreographed";
 /** How messages are taken: admitted in the handler's transaction, or stored first and handled by workers. */
 export type InboxMode = "transaction" | "store";
 
-export interface ServiceConfig {
+export interface ServiceConfig extends CheckoutTimes.CheckoutTimes {
   /** Null: not set; the service then needs to be given its stores by whoever starts it. */
   readonly postgresUrl: Redacted.Redacted | null;
   readonly redisUrl: Redacted.Redacted | null;
@@ -68,15 +68,6 @@ export interface ServiceConfig {
   readonly urls: { readonly catalog: string | null; readonly provider: string; readonly webhook: string };
   /** The first signs; all verify. */
   readonly webhookSecrets: ReadonlyArray<Redacted.Redacted>;
-  readonly orderCancelWindowMillis: number;
-  readonly checkoutStepTimeoutMillis: number;
-  readonly holdTtlMillis: number;
-  readonly payment: {
-    /** One call to the provider. */
-    readonly callTimeoutMillis: number;
-    /** An authorization or capture that is not known by then is canceled. */
-    readonly deadlineMillis: number;
-  };
   readonly provider: { readonly settleMillis: number; readonly lateWebhookMillis: number };
 }
 
@@ -86,14 +77,6 @@ export const parse = (environment: Environment): Result.Result<ServiceConfig, Se
     const url = reader(environment, ["http:", "https:"]);
     const number = (name: VariableName, minimum: number, maximum: number) => whole(environment, name, minimum, maximum);
     const port = (name: VariableName) => number(name, 0, 65_535);
-    const callTimeoutMillis = yield* number("PAYMENT_CALL_TIMEOUT_MS", 1, CALL_TIMEOUT_MAX_MS);
-    const deadlineMillis = yield* number("PAYMENT_DEADLINE_MS", 1, DAY_MS);
-    if (deadlineMillis <= callTimeoutMillis) {
-      return yield* wrong(
-        "PAYMENT_DEADLINE_MS",
-        `is not above PAYMENT_CALL_TIMEOUT_MS (${callTimeoutMillis}): no call could be settled within it; raise it`,
-      );
-    }
     const provider = yield* url("PAYMENT_PROVIDER_URL");
     const webhook = yield* url("PAYMENT_WEBHOOK_URL");
     return {
@@ -107,7 +90,7 @@ export const parse = (environment: Environment): Result.Result<ServiceConfig, Se
         "letters, digits, dots and hyphens, at most 64",
       ),
       redisPrefix: yield* pattern(environment, "SAGA_REDIS_PREFIX", /^[A-Za-z0-9.:_-]{0,64}$/, "letters, digits and . : _ -, at most 64"),
-      kafkaSessionMillis: yield* number("SAGA_KAFKA_SESSION_MS", 1_000, DAY_MS),
+      kafkaSessionMillis: yield* number("SAGA_KAFKA_SESSION_MS", 1_000, CheckoutTimes.DAY_MS),
       stockEngine: yield* stockEngine(environment),
       topology: yield* topologyIn(environment),
       http: {
@@ -132,13 +115,10 @@ export const parse = (environment: Environment): Result.Result<ServiceConfig, Se
         webhook: webhook ?? variables.PAYMENT_WEBHOOK_URL.fallback,
       },
       webhookSecrets: list(valueOf(environment, "PAYMENT_WEBHOOK_SECRET")).map((text) => Redacted.make(text)),
-      orderCancelWindowMillis: yield* number("ORDER_CANCEL_WINDOW_MS", 0, DAY_MS),
-      checkoutStepTimeoutMillis: yield* number("CHECKOUT_STEP_TIMEOUT_MS", 1, DAY_MS),
-      holdTtlMillis: yield* number("STOCK_HOLD_TTL_MS", 1, DAY_MS),
-      payment: { callTimeoutMillis, deadlineMillis },
+      ...(yield* CheckoutTimes.parse(environment)),
       provider: {
-        settleMillis: yield* number("PROVIDER_SETTLE_MS", 0, DAY_MS),
-        lateWebhookMillis: yield* number("PROVIDER_LATE_WEBHOOK_MS", 0, DAY_MS),
+        settleMillis: yield* number("PROVIDER_SETTLE_MS", 0, CheckoutTimes.DAY_MS),
+        lateWebhookMillis: yield* number("PROVIDER_LATE_WEBHOOK_MS", 0, CheckoutTimes.DAY_MS),
       },
     };
   });
@@ -172,9 +152,6 @@ export const need = <A>(value: A | null, name: VariableName): Effect.Effect<A, S
   value === null
     ? Effect.fail(new ServiceConfigError({ variable: name, message: `${name} is not set: ${variables[name].purpose}` }))
     : Effect.succeed(value);
-
-/** Milliseconds of the longest time that makes sense here: a day. */
-const DAY_MS = 86_400_000;
 
 const brokers = (environment: Environment): Result.Result<ReadonlyArray<string> | null, ServiceConfigError> => {
   const found = list(valueOf(environment, "SAGA_KAFKA_BROKERS"));

@@ -77,7 +77,11 @@ export const variables = {
     fallback: "10000",
     purpose: "how long inventory and fulfillment may take to answer before they are asked again",
   },
-  STOCK_HOLD_TTL_MS: { fallback: "600000", purpose: "how long stock is held for an order" },
+  STOCK_HOLD_TTL_MS: {
+    fallback: "600000",
+    purpose:
+      "how long stock is held for an order: at least 30 s more than three tries of reserving, of paying and of committing may take, 156000 in all with the times above",
+  },
   PROVIDER_SETTLE_MS: { fallback: "20", purpose: "the provider: between accepting a capture and its being done" },
   PROVIDER_LATE_WEBHOOK_MS: { fallback: "2000", purpose: "the provider: how late the webhook of pm_late_capture comes" },
 } as const satisfies Record<string, Omit<Variable, "name">>;

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { assert, describe, it } from "@effect/vitest";
-import { StoreError } from "@org/saga-core";
+import { Checkout, StoreError } from "@org/saga-core";
 import { Cause, Effect, Exit, Layer, Logger, Redacted, Result } from "effect";
 import { HttpServerError } from "effect/http";
-import { ServiceConfig, ServiceMain } from "../src/index.ts";
+import { CheckoutTopology, ServiceConfig, ServiceMain } from "../src/index.ts";
 
 const parsed = (environment: ServiceConfig.Environment): ServiceConfig.ServiceConfig => Result.getOrThrow(ServiceConfig.parse(environment));
 
@@ -93,6 +93,7 @@ describe("ServiceConfig", () => {
     ["PAYMENT_DEADLINE_MS", "100", "raise it"],
     ["ORDER_CANCEL_WINDOW_MS", "-1", "whole number"],
     ["STOCK_HOLD_TTL_MS", "0", "from 1"],
+    ["STOCK_HOLD_TTL_MS", "20000", "at least 156000 with CHECKOUT_STEP_TIMEOUT_MS 10000 and PAYMENT_DEADLINE_MS 6000"],
     ["SAGA_PG_POOL_SIZE", "0", "from 1 to 1000, or remove it"],
     ["MAILBOX_CAPACITY", "0", "from 1 to 1000000, or remove it for 10000"],
     ["MAILBOX_BATCH_MAX", "many", "from 1 to 10000, or remove it for 256"],
@@ -113,6 +114,18 @@ describe("ServiceConfig", () => {
       assert.notInclude(error.message, "secret");
     });
   }
+
+  it("takes a hold's time that the checkout takes, and refuses a shorter one", () => {
+    const times = { CHECKOUT_STEP_TIMEOUT_MS: "2000", PAYMENT_CALL_TIMEOUT_MS: "100", PAYMENT_DEADLINE_MS: "500" };
+    // Three tries of each: reserve 2 s, authorize 2 × 0.5 + 2 s, commit 2 s; and 30 s to spare.
+    const least = parsed({ ...times, STOCK_HOLD_TTL_MS: "51000" });
+    assert.strictEqual(Checkout.make(CheckoutTopology.optionsOf(least)).name, "checkout");
+    const { variable, message } = problem({ ...times, STOCK_HOLD_TTL_MS: "50999" });
+    assert.deepStrictEqual([variable, message.includes("51000")], ["STOCK_HOLD_TTL_MS", true]);
+    const [, documented] = /(\d+) in all with the times above/.exec(ServiceConfig.variables.STOCK_HOLD_TTL_MS.purpose) ?? [];
+    assert.strictEqual(Number(documented), Checkout.holdMinimumMillis(CheckoutTopology.optionsOf(parsed({}))));
+    assert.strictEqual(problem({ CHECKOUT_STEP_TIMEOUT_MS: "86400000" }).variable, "STOCK_HOLD_TTL_MS");
+  });
 
   it.effect("says what a missing server is for", () =>
     Effect.gen(function* () {

@@ -76,17 +76,20 @@ export const distribution = {
 
 /** The definition. Throws if the hold could expire before its commit: a configuration error, found at start. */
 export const make = (options: Partial<Options> = {}): Definition => {
-  const { cancelWindowMillis, holdTtlMillis, stepTimeoutMillis, paymentTimeoutMillis } = { ...defaults, ...options };
-  const definition = declare(cancelWindowMillis, holdTtlMillis, stepTimeoutMillis, paymentTimeoutMillis);
-  const worst = Saga.worstCaseMillis(definition, "reserve-stock", "commit-stock");
-  if (holdTtlMillis < worst + HOLD_MARGIN_MS) {
+  const all = { ...defaults, ...options };
+  const definition = declare(all);
+  const worst = worstOf(definition);
+  if (all.holdTtlMillis < worst + HOLD_MARGIN_MS) {
     throw new Error(
-      `the stock hold lives ${holdTtlMillis} ms, but the steps up to its commit may take ${worst} ms and need a margin of ${HOLD_MARGIN_MS} ms: ` +
+      `the stock hold lives ${all.holdTtlMillis} ms, but the steps up to its commit may take ${worst} ms and need a margin of ${HOLD_MARGIN_MS} ms: ` +
         "raise holdTtlMillis or shorten the timeouts",
     );
   }
   return definition;
 };
+
+/** The least `holdTtlMillis` that `make` takes with these timeouts, in milliseconds: for who reads it from a setting. */
+export const holdMinimumMillis = (options: Partial<Options> = {}): number => worstOf(declare({ ...defaults, ...options })) + HOLD_MARGIN_MS;
 
 /** What the saga remembers of an order that was placed. */
 export const dataOf = (placed: Extract<Order.Event, { readonly _tag: "Placed" }>): Data => ({
@@ -121,11 +124,14 @@ const onUndone = (failure: Saga.Failure, _: Data, pivoted: boolean): LocalComman
 const byProvider = ({ reason }: { readonly reason: "declined" | "timeout" }): Reason =>
   reason === "timeout" ? "paymentTimeout" : "paymentDeclined";
 
-const declare = (startAfter: number, ttlMillis: number, timeout: number, paymentTimeout: number): Definition =>
+/** From the first try to reserve to the last try to commit, in milliseconds. */
+const worstOf = (definition: Definition): number => Saga.worstCaseMillis(definition, "reserve-stock", "commit-stock");
+
+const declare = ({ cancelWindowMillis, holdTtlMillis, stepTimeoutMillis: timeout, paymentTimeoutMillis }: Options): Definition =>
   Saga.make("checkout", {
     version: 1,
     data: Data,
-    startAfter,
+    startAfter: cancelWindowMillis,
     undoRetry: { first: timeout, max: Math.max(timeout, UNDO_RETRY_MAX_MS) },
     onTurned,
     onUndone,
@@ -143,7 +149,7 @@ const declare = (startAfter: number, ttlMillis: number, timeout: number, payment
     }),
     Saga.step("reserve-stock", {
       send: M.ReserveStock,
-      with: ({ orderId, lines }) => ({ orderId, lines, ttlMillis }),
+      with: ({ orderId, lines }) => ({ orderId, lines, ttlMillis: holdTtlMillis }),
       done: M.StockReserved,
       failed: [Saga.failedBy(M.StockRejected, () => "outOfStock")],
       undo: { send: M.ReleaseStock, with: orderRef, done: M.StockReleased, refused: M.StockReleaseRefused },
@@ -157,7 +163,7 @@ const declare = (startAfter: number, ttlMillis: number, timeout: number, payment
       failed: [Saga.failedBy(M.PaymentDeclined, byProvider)],
       // Refused where money came all the same, and the provider does not return it.
       undo: { send: M.VoidPayment, with: orderRef, done: M.PaymentVoided, refused: M.RefundRefused },
-      timeout: paymentTimeout,
+      timeout: paymentTimeoutMillis,
       timeoutReason: "paymentTimeout",
     }),
     Saga.local("complete-checkout", { command: () => ({ _tag: "CompleteCheckout" }), refused: "canceledByUser" }),
@@ -176,7 +182,7 @@ const declare = (startAfter: number, ttlMillis: number, timeout: number, payment
       done: M.PaymentCaptured,
       failed: [Saga.failedBy(M.CaptureRefused, byProvider)],
       undo: { send: M.RefundPayment, with: orderRef, done: M.PaymentRefunded, refused: M.RefundRefused },
-      timeout: paymentTimeout,
+      timeout: paymentTimeoutMillis,
     }),
     Saga.local("confirm-payment", { command: () => ({ _tag: "ConfirmPayment" }), refused: "canceledByOperator" }),
     Saga.retriable("fulfill", {

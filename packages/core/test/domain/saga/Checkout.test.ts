@@ -131,6 +131,10 @@ describe("the saga's rules", () => {
 
   it("refuses a hold that could expire before its commit", () => {
     expect(() => Checkout.make({ holdTtlMillis: 60_000 })).toThrow("raise holdTtlMillis");
+    const timeouts = { stepTimeoutMillis: 2_000, paymentTimeoutMillis: 3_000 };
+    const least = Checkout.holdMinimumMillis(timeouts);
+    expect(() => Checkout.make({ ...timeouts, holdTtlMillis: least - 1 })).toThrow("raise holdTtlMillis");
+    expect(Checkout.make({ ...timeouts, holdTtlMillis: least }).name).toBe("checkout");
   });
 });
 
