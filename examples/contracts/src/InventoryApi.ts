@@ -114,7 +114,7 @@ export const release = HttpApiEndpoint.post("release", "/inventory/release", {
 export const adjust = HttpApiEndpoint.post("adjust", "/inventory/adjust", {
   payload: Adjust,
   success: Adjusted,
-  error: [Problem.ProductNotFound, Problem.InvalidQuantity, Problem.AdjustmentIdInvalid, ...service],
+  error: [Problem.ProductNotFound, Problem.InvalidQuantity, Problem.AdjustmentMismatch, Problem.AdjustmentIdInvalid, ...service],
 }).annotate(OpenApi.Summary, "Count goods in or out");
 
 export const get = HttpApiEndpoint.get("get", "/inventory/:sku", {

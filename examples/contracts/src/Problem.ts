@@ -132,6 +132,11 @@ export class InvalidQuantity extends HttpApiError.Problem<InvalidQuantity>()(
   declare("invalid_quantity"),
   extension("invalid_quantity"),
 ) {}
+export class AdjustmentMismatch extends HttpApiError.Problem<AdjustmentMismatch>()(
+  "AdjustmentMismatch",
+  declare("adjustment_mismatch"),
+  extension("adjustment_mismatch"),
+) {}
 export class AdjustmentIdInvalid extends HttpApiError.Problem<AdjustmentIdInvalid>()(
   "AdjustmentIdInvalid",
   declare("adjustment_id_invalid"),

@@ -40,6 +40,7 @@ export const table = {
   already_shipped: { status: 409, title: "The goods have left the house" },
   reservation_mismatch: { status: 422, title: "The order has reserved something else" },
   invalid_quantity: { status: 422, title: "The stock cannot be counted like that" },
+  adjustment_mismatch: { status: 422, title: "The adjustment's id was used for another adjustment" },
   adjustment_id_invalid: { status: 422, title: "The adjustment's id is not valid" },
   // payments
   intent_not_found: { status: 404, title: "There is no such payment intent" },

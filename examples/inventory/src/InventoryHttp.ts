@@ -1,4 +1,8 @@
-/** The inventory API. A change is answered after it is durable and its event is committed. */
+/**
+ * The inventory API. A change is answered once what is told of it is committed. By then the change itself is as durable as its
+ * engine is: with `postgres` it is in PostgreSQL; so it is with `hybrid`, but a reservation is in Redis, and in PostgreSQL some
+ * milliseconds later, unless the engine is `durable`; with `redis` it is in Redis, and lasts as long as that server keeps it.
+ */
 import { Effect, Layer, Result } from "effect";
 import type { HttpRouter } from "effect/http";
 import { HttpApiBuilder } from "effect/http-api";
@@ -97,6 +101,7 @@ const reserveRefused = (rejection: StockRejection) => {
       return Effect.fail(new Problem.AlreadyReleased({ detail: "what was given back is not reserved again: take another orderId" }));
     case "HoldExpired":
       return Effect.fail(new Problem.HoldExpired({ detail: "to reserve anew, take another orderId" }));
+    case "AdjustmentMismatch":
     case "HoldAlive":
     case "HoldNotFound":
     case "AlreadyShipped":
@@ -111,6 +116,8 @@ const adjustRefused = (rejection: StockRejection) => {
       return Effect.fail(new Problem.ProductNotFound({ detail: rejection.sku }));
     case "InvalidQuantity":
       return Effect.fail(new Problem.InvalidQuantity({ detail: rejection.detail }));
+    case "AdjustmentMismatch":
+      return Effect.fail(new Problem.AdjustmentMismatch({ detail: "the id was used for another adjustment: take another id" }));
     case "OutOfStock":
     case "LimitExceeded":
     case "ReservationMismatch":

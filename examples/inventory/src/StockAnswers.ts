@@ -160,6 +160,7 @@ const skusOf = (rejection: StockRejection): ReadonlyArray<Sku> => {
     case "UnknownSku":
       return [rejection.sku];
     case "ReservationMismatch":
+    case "AdjustmentMismatch":
     case "AlreadyReleased":
     case "HoldExpired":
     case "HoldAlive":

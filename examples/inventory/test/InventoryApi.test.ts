@@ -92,7 +92,7 @@ describe("the inventory API", () => {
     ["other lines for the order", "reserve", { orderId: "taken", lines: [line("mug", 2)] }, 422, "reservation_mismatch"],
     ["no order to release", "release", {}, 400, "invalid_request"],
     ["less than nothing on hand", "adjust", { id: "a", sku: "limited-100", delta: -101 }, 422, "invalid_quantity"],
-    ["another adjustment under its id", "adjust", { id: "seed:mug", sku: "mug", delta: 1 }, 422, "invalid_quantity"],
+    ["another adjustment under its id", "adjust", { id: "seed:mug", sku: "mug", delta: 1 }, 422, "adjustment_mismatch"],
     ["no id for it", "adjust", { id: "", sku: "mug", delta: 1 }, 422, "adjustment_id_invalid"],
     ["an id that nobody can read", "adjust", { id: "two\nlines", sku: "mug", delta: 1 }, 422, "adjustment_id_invalid"],
     ["an id that is too long", "adjust", { id: "x".repeat(129), sku: "mug", delta: 1 }, 422, "adjustment_id_invalid"],

@@ -44,10 +44,13 @@ export const ofStore =
     return isUnreachable ? new CliFailure({ code: UNREACHABLE, message: `PostgreSQL, ${message}` }) : failed(message);
   };
 
-export const ofBus = (error: BusError): CliFailure =>
-  error.reason === "Unavailable"
-    ? new CliFailure({ code: UNREACHABLE, message: `Kafka: ${error.message}` })
-    : failed(`Kafka: ${error.message}`);
+export const ofBus = (error: BusError): CliFailure => ofServer("Kafka", error);
+
+/** What the log of stock says, which is in Redis. */
+export const ofLog = (error: StoreError): CliFailure => ofServer("Redis", error);
+
+const ofServer = (server: string, { reason, message }: BusError | StoreError): CliFailure =>
+  reason === "Unavailable" ? new CliFailure({ code: UNREACHABLE, message: `${server}: ${message}` }) : failed(`${server}: ${message}`);
 
 /** To a service a missing table is a wait for its migration; to a person it is an answer. */
 const NOT_MIGRATED = /^SQLSTATE (42|3F)/;

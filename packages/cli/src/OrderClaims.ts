@@ -5,9 +5,11 @@
 import { Order, OrderId, OrderStore, type OrderStatus, StockReconcile, type StoreError } from "@org/saga-core";
 import { PgClient, PgOrderStore } from "@org/saga-postgres";
 import { Clock, Effect, Schema } from "effect";
+import * as CliFailure from "./CliFailure.ts";
+import * as Databases from "./Databases.ts";
 
-/** The claims, as a client of that schema finds them; it has to stay open. */
-export const make: Effect.Effect<StockReconcile.Claims, never, PgClient.PgClient> = Effect.gen(function* () {
+/** The claims, as a client of that schema finds them; it has to stay open. What it refuses is told of that schema. */
+export const make: Effect.Effect<StockReconcile.Claims<CliFailure.CliFailure>, never, PgClient.PgClient> = Effect.gen(function* () {
   const client = yield* PgClient.PgClient;
   const of = Effect.fnUntraced(
     function* (ids: ReadonlyArray<OrderId>): Effect.fn.Return<ReadonlyMap<OrderId, StockReconcile.Claim>, StoreError, OrderStore> {
@@ -23,7 +25,8 @@ export const make: Effect.Effect<StockReconcile.Claims, never, PgClient.PgClient
     const { rows } = yield* client.query<{ readonly id: string }>("Stock.owed", text, [PAID]);
     return [...(yield* of(rows.flatMap(({ id }) => (isOrderId(id) ? [id] : [])))).values()];
   });
-  return { of, owed };
+  const told = Effect.mapError(CliFailure.ofStore(Databases.where(client.schema)));
+  return { of: (ids) => told(of(ids)), owed: told(owed) };
 });
 
 /** Goods are promised before the payment is captured, and shipped before the order is finished. */

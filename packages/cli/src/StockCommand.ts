@@ -18,6 +18,7 @@ import {
   StockLog,
   StockReconcile,
   type StockRejection,
+  type StoreError,
   Warehouse,
 } from "@org/saga-core";
 import { PgConfig, PgStockAudit, PgStockBooks, PgStores } from "@org/saga-postgres";
@@ -209,8 +210,11 @@ const decide = Effect.fnUntraced(function* (command: Adjust) {
 
 const revokedOf = (accepted: StockAccepted): ReadonlyArray<OrderId> => (accepted._tag === "Adjusted" ? (accepted.revoked ?? []) : []);
 
-const reasonOf = (rejection: StockRejection): string =>
-  rejection._tag === "InvalidQuantity" ? rejection.detail : rejection._tag === "UnknownSku" ? "it was never there" : rejection._tag;
+const reasonOf = (rejection: StockRejection): string => {
+  if (rejection._tag === "InvalidQuantity") return rejection.detail;
+  if (rejection._tag === "AdjustmentMismatch") return "the id was used for another adjustment";
+  return rejection._tag === "UnknownSku" ? "it was never there" : rejection._tag;
+};
 
 type Compared = Place & { readonly repair: boolean; readonly orders: Option.Option<string> };
 
@@ -245,7 +249,11 @@ const compare = Effect.fn("Stock.reconcile")(function* ({ repair, orders, json, 
     return yield* CliFailure.findings(`${open} difference${open === 1 ? "" : "s"}${repair ? " that a person has to look at" : ""}`);
 });
 
-const reconciled = Effect.fnUntraced(function* (schema: string, repair: boolean, claims: StockReconcile.Claims | null) {
+const reconciled = Effect.fnUntraced(function* (
+  schema: string,
+  repair: boolean,
+  claims: StockReconcile.Claims<CliFailure.CliFailure> | null,
+) {
   const url = yield* redisUrl;
   const serving = yield* Databases.within(
     schema,
@@ -258,13 +266,18 @@ const reconciled = Effect.fnUntraced(function* (schema: string, repair: boolean,
     if (repair) return yield* CliFailure.usage(`${REDIS_VARIABLE} is not set, and a log in Redis serves: what is repaired, it has to hear`);
     yield* Output.message(`a log in Redis serves; it is not compared: ${REDIS_VARIABLE} is not set`);
   }
-  const run = (log: StockLog["Service"] | null) => StockReconcile.run({ repair, log, claims }).pipe(Effect.provide(stores));
+  const run = (log: StockLog["Service"] | null) =>
+    StockReconcile.run({ repair, log, claims }).pipe(Effect.mapError(told), Effect.provide(stores));
   if (Option.isNone(url)) return yield* Databases.within(schema, run(null));
   const prefix = yield* Config.String(PREFIX_VARIABLE).pipe(Config.withDefault(""), Effect.orDie);
   const redis = RedisConfig.layer({ url: url.value, prefix: `${prefix}${RedisConfig.PREFIX_DEFAULT}` });
   const log = RedisStockLog.layer.pipe(Layer.provide(RedisClient.layerAtOnce), Layer.provide(redis));
   return yield* Databases.within(schema, Effect.provide(Effect.flatMap(StockLog, run), log));
 });
+
+/** The log is on another server than the ledger: each is named for what it refuses. */
+const told = (error: StoreError | CliFailure.CliFailure): StoreError | CliFailure.CliFailure =>
+  error._tag === "StoreError" && error.operation.startsWith("StockLog.") ? CliFailure.ofLog(error) : error;
 
 /** Empty is not set, as the services have it. Looked at also where no log serves: what is wrong with it is heard of before one does. */
 const redisUrl = Effect.gen(function* () {

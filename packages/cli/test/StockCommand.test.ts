@@ -201,6 +201,21 @@ describe("saga stock reconcile", () => {
     },
   );
 
+  test("names Redis where it is Redis that does not answer", async () => {
+    await sql("insert into inventory.stock_shards (shard, generation, engine, run_id, master_replid) values (0, 7, 'log', 'r', 'm')");
+    const nowhere = { SAGA_REDIS_URL: "redis://127.0.0.1:1" };
+    expect(await shell.run(["stock", "reconcile", "--schema", "inventory"], nowhere)).toEqual({
+      code: 4,
+      stdout: "",
+      stderr: "saga: Redis: no connection",
+    });
+  });
+
+  test("names the schema of the orders where that is the one without tables", async () => {
+    const { code, stderr } = await stock("reconcile", "--orders", "nosuch");
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^saga: schema nosuch: SQLSTATE 42P01 .*run the migrations/)]);
+  });
+
   test("takes an empty address of Redis for none", async () => {
     expect((await shell.run(["stock", "reconcile", "--schema", "inventory"], { SAGA_REDIS_URL: "" })).code).toBe(0);
   });

@@ -116,6 +116,7 @@ const hearing = (command: StockCommand, answer: Answer | undefined): Heard => {
     case "UnknownSku":
     case "LimitExceeded":
     case "ReservationMismatch":
+    case "AdjustmentMismatch":
     case "InvalidQuantity":
       return "OutOfStep";
   }

@@ -31,7 +31,7 @@ export const adjust = (state: StockView, command: Adjust, now: Timestamp): Verdi
   if (seen !== undefined) {
     return seen.sku === sku && seen.delta === delta && (seen.kind ?? "correct") === kind && seen.warehouse === warehouse
       ? done(adjusted(seen))
-      : invalid("the id was used for another adjustment");
+      : Result.fail({ _tag: "AdjustmentMismatch", id });
   }
   const books = state.skus.get(sku);
   const shelf = books === undefined ? undefined : shelfOf(books, warehouse);

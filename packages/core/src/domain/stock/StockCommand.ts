@@ -16,7 +16,7 @@ import type { TakenLine, Warehouse } from "./Warehouse.ts";
  *   `Reserve` is refused with `AlreadyReleased`.
  * - `Ship`: the goods left the house: takes from on hand and committed.
  * - `Adjust`: goods counted in (positive) or out (negative). Below what is promised, the newest holds are revoked; the answer
- *   names their orders, also when it is given again.
+ *   names their orders, also when it is given again. Idempotent per id (another adjustment: `AdjustmentMismatch`).
  * - `Renew`: a live hold until `now + ttlMillis`.
  * - `Expire`: releases the order's hold if its time is over at `now`, else says `HoldAlive`.
  */
@@ -46,6 +46,8 @@ export interface Reserve {
   readonly split?: SplitPolicy;
   /** So many units of a SKU and no more for one buyer, over all orders that name the buyer: held, promised or shipped. */
   readonly limit?: BuyerLimit;
+  /** A log in front of a ledger has granted it, and lost it: just these lines, or nothing. */
+  readonly granted?: ReadonlyArray<TakenLine>;
 }
 
 export type ReservePolicy = "all" | "partial";
@@ -128,6 +130,8 @@ export type StockRejection =
   | { readonly _tag: "HoldNotFound"; readonly orderId: OrderId }
   | { readonly _tag: "AlreadyShipped"; readonly orderId: OrderId }
   | { readonly _tag: "NotCommitted"; readonly orderId: OrderId }
+  /** The id was used for an adjustment with another SKU, number, kind or warehouse. */
+  | { readonly _tag: "AdjustmentMismatch"; readonly id: string }
   /** A number out of its bounds, or a name that no record can keep: whatever is there, it is never granted. */
   | { readonly _tag: "InvalidQuantity"; readonly detail: string };
 

@@ -20,7 +20,7 @@ export const counting: ReadonlyArray<Contract.Case<StockReservation>> = [
       yield* same(yield* shop.adjust("delivery", apple, 3), counted, "again, the answer of then");
       yield* same((yield* shop.books(apple)).onHand, 9);
       const reused = yield* shop.adjust("delivery", apple, 4);
-      yield* same(word(reused), "InvalidQuantity", "the id for something else");
+      yield* same(word(reused), "AdjustmentMismatch", "the id for something else");
       const ghost = shop.unknownSku("ghost");
       yield* same(yield* shop.adjust("out", ghost, -1), no({ _tag: "UnknownSku", sku: ghost }));
     }),
@@ -67,7 +67,7 @@ export const counting: ReadonlyArray<Contract.Case<StockReservation>> = [
       const counted = yes({ _tag: "Adjusted", sku: apple, onHand: 7, shortage: 0 });
       yield* same(yield* shop.adjust("back", apple, 2, { kind: "return" }), counted);
       yield* same(yield* shop.adjust("back", apple, 2, { kind: "return" }), counted, "again");
-      yield* same(word(yield* shop.adjust("back", apple, 2, { kind: "receive" })), "InvalidQuantity", "the id for something else");
+      yield* same(word(yield* shop.adjust("back", apple, 2, { kind: "receive" })), "AdjustmentMismatch", "the id for something else");
       yield* same(word(yield* shop.adjust("in", apple, -2, { kind: "receive" })), "InvalidQuantity");
       yield* same(word(yield* shop.adjust("out", apple, -2, { kind: "return" })), "InvalidQuantity");
       yield* same((yield* shop.books(apple)).onHand, 7);
