@@ -1,4 +1,5 @@
 /** What a person may do with a stack that serves: its addresses, and requests that work as they are printed. */
+import type { ServiceConfig } from "@example/contracts";
 
 /** An order to ask about: one that the flows placed. */
 export interface Sample {
@@ -23,6 +24,22 @@ export const lines = (order: Service, others: ReadonlyArray<Service>, sample: Sa
   "Try:",
   ...commands(order.url, sample).map((command) => `  ${command}`),
 ];
+
+/** Where `npm run saga` finds the stack, for a POSIX shell. */
+export const operating = (settings: ReadonlyArray<readonly [ServiceConfig.VariableName, string]>): ReadonlyArray<string> => [
+  "",
+  "Operate it, in another shell:",
+  ...settings.filter(([, value]) => value !== "").map(([name, value]) => `  export ${name}='${withoutPassword(value)}'`),
+  "  npm run saga -- outbox status --schema order",
+];
+
+/** The password of a server that somebody else runs: three stars in its place. */
+const withoutPassword = (value: string): string => {
+  if (!URL.canParse(value)) return value;
+  const url = new URL(value);
+  if (url.password !== "") url.password = "***";
+  return url.password === "" ? value : url.href;
+};
 
 /** For a POSIX shell. */
 export const commands = (url: string, sample: Sample | null): ReadonlyArray<string> => [

@@ -113,6 +113,7 @@ const run = async (
   if (once) return report.failed === 0 ? OK : FAILED;
   const others = SERVICES.filter((name) => name !== "order").map((name) => ({ name, url: stack.urls[name] }));
   for (const line of Guide.lines({ name: "order", url: stack.urls.order }, others, sampleOf(report, id))) say(line);
+  for (const line of Guide.operating(settingsOf(stack, config.stockEngine))) say(line);
   say("\nServing. Ctrl-C ends it.");
   return session.untilAsked(watch);
 };
@@ -136,6 +137,15 @@ const databaseIn = ({ started, postgresUrl }: Servers): string => {
   const named = decodeURIComponent(new URL(postgresUrl).pathname.slice(1));
   return started.includes("postgres") || named === "" ? DATABASE : named;
 };
+
+/** What finds this stack's data: Redis only where it has stock. */
+const settingsOf = ({ postgresUrl, options }: RealStack, engine: ServiceConfig.StockEngine): Parameters<typeof Guide.operating>[0] => [
+  ["SAGA_PG_URL", postgresUrl],
+  ["SAGA_REDIS_URL", engine === "postgres" ? "" : options.servers.redisUrl],
+  ["SAGA_REDIS_PREFIX", engine === "postgres" ? "" : options.redisPrefix],
+  ["SAGA_KAFKA_BROKERS", options.servers.kafkaBrokers.join(",")],
+  ["SAGA_TOPIC_PREFIX", options.topicPrefix],
+];
 
 /** The first flow's order stays as it is. */
 const sampleOf = ({ results }: Report, runId: string): Guide.Sample | null => {

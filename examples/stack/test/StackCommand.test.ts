@@ -46,6 +46,21 @@ describe("the guide", () => {
     expect(text).toContain("http://127.0.0.1:3001/metrics");
   });
 
+  it("says where the command line finds the stack: as the command line takes it, without passwords, and nothing that is not set", () => {
+    const url = "postgres://postgres@127.0.0.1:5432/saga";
+    const lines = Guide.operating([
+      ["SAGA_PG_URL", url],
+      ["SAGA_REDIS_URL", "redis://u:hunter2@cache:6379/1"],
+      ["SAGA_REDIS_PREFIX", ""],
+      ["SAGA_KAFKA_BROKERS", "a:9092,b:9092"],
+    ]);
+    expect(lines.filter((line) => line.startsWith("  export"))).toEqual([
+      `  export SAGA_PG_URL='${url}'`,
+      "  export SAGA_REDIS_URL='redis://u:***@cache:6379/1'",
+      "  export SAGA_KAFKA_BROKERS='a:9092,b:9092'",
+    ]);
+  });
+
   it("asks about an order only if there is one", () => {
     expect(Guide.commands(order.url, null).join("\n")).not.toContain("cancel");
     const commands = Guide.commands(order.url, { orderId: "o-1", customerId: "ada" }).join("\n");
