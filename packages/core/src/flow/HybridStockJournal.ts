@@ -3,7 +3,7 @@
  *
  * - Bounded: above `JOURNAL_MAX` waiting holds of a generation nothing more is reserved in it, and who asks is told to come again.
  * - A hold is taken, or refused because the ledger has not the units (the log was stale: a new generation begins), or its
- *   generation is over: then this process is all that is left of it, and reserves it again, whoever serves.
+ *   generation is over: then this process is all that is left of it, and reserves just its lines again, whoever serves.
  * - What the ledger cannot keep is revoked: counted, and told at the order's commit (`HoldExpired`). It was never sold twice.
  * - What it refuses to look at (the order's record was damaged) is counted too, logged, and in nobody else's way.
  * - It is memory: with the process, holds that wait here are lost to the ledger. The log has them, until it ends.
@@ -137,7 +137,9 @@ export const make = Effect.fnUntraced(function* ({
 
   const asked = Effect.fnUntraced(function* (holds: ReadonlyArray<Hold>) {
     const now = yield* Clock.currentTimeMillis;
-    const answers = yield* reserve(holds.map((hold) => StockJournal.reserveOf(hold, Math.max(1, hold.until - now))));
+    const answers = yield* reserve(
+      holds.map((hold) => ({ ...StockJournal.reserveOf(hold, Math.max(1, hold.until - now)), granted: hold.lines })),
+    );
     return answers.filter(Result.isFailure).length;
   });
 

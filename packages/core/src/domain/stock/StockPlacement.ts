@@ -28,6 +28,12 @@ export const place = (state: StockView, request: Request): Placement => {
   return among(state, request, [DEFAULT_WAREHOUSE, ...others]);
 };
 
+/** From where they were taken before. */
+export const placeAgain = (state: StockView, lines: ReadonlyArray<TakenLine>): Placement => {
+  const short = lines.filter(({ sku, quantity, warehouse }) => availableIn(state, sku, warehouse) < quantity).map((line) => line.sku);
+  return short.length === 0 ? Result.succeed(lines) : Result.fail([...new Set(short)]);
+};
+
 /** Of what the lines need, the SKUs of which this warehouse has less available. */
 export const shortIn = (state: StockView, lines: ReadonlyArray<StockLine>, warehouse: Warehouse | undefined): ReadonlyArray<Sku> =>
   lines.filter(({ sku, quantity }) => availableIn(state, sku, warehouse) < quantity).map((line) => line.sku);

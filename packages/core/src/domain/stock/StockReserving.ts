@@ -24,9 +24,10 @@ export const reserve = (state: StockView, command: Reserve, hold: Hold | undefin
 
   const unknown = lines.find((line) => !state.skus.has(line.sku));
   if (unknown !== undefined) return Result.fail({ _tag: "UnknownSku", sku: unknown.sku });
-  const over = asked === null ? [] : beyondLimit(state, asked, lines);
+  const { granted } = command;
+  const over = asked === null ? [] : beyondLimit(state, asked, granted ?? lines);
   if (over.length > 0) return Result.fail({ _tag: "LimitExceeded", orderId, skus: over });
-  const placed = StockPlacement.place(state, asked ?? ordinary(lines));
+  const placed = granted === undefined ? StockPlacement.place(state, asked ?? ordinary(lines)) : StockPlacement.placeAgain(state, granted);
   if (Result.isFailure(placed)) return Result.fail({ _tag: "OutOfStock", orderId, skus: placed.failure });
 
   const until = now + ttl.success;
@@ -42,7 +43,12 @@ export const reserve = (state: StockView, command: Reserve, hold: Hold | undefin
  * their database check that.
  */
 export const ordinaryLines = (command: StockCommand): ReadonlyArray<StockLine> | null => {
-  if (command._tag !== "Reserve" || !StockNames.isIdentifier(command.orderId) || Result.isFailure(checkedTtl(command.ttlMillis)))
+  if (
+    command._tag !== "Reserve" ||
+    command.granted !== undefined ||
+    !StockNames.isIdentifier(command.orderId) ||
+    Result.isFailure(checkedTtl(command.ttlMillis))
+  )
     return null;
   const lines = checkedLines(command.lines);
   if (Result.isFailure(lines) || !lines.success.every(({ sku }) => StockNames.isShortName(sku))) return null;

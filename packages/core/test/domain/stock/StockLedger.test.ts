@@ -57,6 +57,12 @@ describe("StockLedger", () => {
     expect(renewed({ ...renew, until: 1_199 })).toMatchObject({ success: { _tag: "Reserved", until: 1_199 } });
   });
 
+  test("leaves what was granted before to engines that look where it was", () => {
+    const ordinary = reserve("a", 1);
+    expect(StockLedger.ordinaryLines(ordinary)).toEqual([line("apple", 1)]);
+    expect(StockLedger.ordinaryLines(Object.assign(ordinary, { granted: [line("apple", 1)] }))).toBeNull();
+  });
+
   test("commits an unswept hold after its time from its own stock", () => {
     const { state, answer } = after([
       [0, reserve("a", 8)],
