@@ -4,13 +4,16 @@ import { Contract, StockContention, StockReservationContract } from "@org/saga-c
 import { PgClient } from "@org/saga-postgres";
 import { startRedis } from "@tools/servers";
 import { realServer } from "@tools/servers/testing";
-import { Effect, Layer, Result } from "effect";
+import { Effect, Layer, Result, Schedule } from "effect";
 import { Redis } from "ioredis";
 import { afterAll, describe, expect, test } from "vitest";
 import * as HybridSale from "./HybridSale.ts";
 
 const postgresUrl = realServer("postgres");
 const redisUrl = realServer("redis");
+
+/** Longer than a log has to answer before it serves again. */
+const HANGS_MS = 3_000;
 
 describe.runIf(postgresUrl !== null && redisUrl !== null)("HybridStock on Redis and PostgreSQL", () => {
   const schema = `hybrid_${randomBytes(4).toString("hex")}`;
@@ -98,4 +101,52 @@ describe.runIf(postgresUrl !== null && redisUrl !== null)("HybridStock on Redis 
     admin.disconnect();
     await redis.stop();
   });
+
+  test(
+    "sells from the ledger while Redis hangs with its connections open, and from the log again afterwards",
+    { timeout: 60_000 },
+    async () => {
+      const redis = await startRedis();
+      const own = { ...place, redisUrl: redis.url, schema: `${schema}_hangs` };
+      const apple = Sku.make("apple");
+      const client = PgClient.layer({ url: own.postgresUrl, schema: own.schema, poolSize: 2 });
+      await Effect.gen(function* () {
+        const engine = yield* StockReservation;
+        const books = yield* PgClient.PgClient;
+        const serves = Effect.map(
+          books.query<{ readonly engine: string }>("test", `select engine from "${own.schema}".stock_shards`),
+          ({ rows }) => rows[0]?.engine,
+        );
+        const until = (wanted: string) => Effect.repeat(serves, { until: (engine) => engine === wanted, schedule: Schedule.spaced(20) });
+        let sold = 0;
+        const sell = Effect.suspend(() => {
+          const orderId = OrderId.make(`order-${(sold += 1)}`);
+          const lines = [{ sku: apple, quantity: Quantity.make(1) }];
+          return Effect.map(engine.execute([{ _tag: "Reserve", orderId, lines, ttlMillis: 600_000 }]), (answers) =>
+            expect(answers).toMatchObject([{ success: { _tag: "Reserved" } }]),
+          );
+        });
+        yield* engine.execute([{ _tag: "Adjust", id: "first", sku: apple, delta: 1_000 }]);
+        yield* until("log");
+        yield* sell;
+        yield* Effect.promise(() => redis.kill("SIGSTOP"));
+        // Long after a log that answers would serve again.
+        const end = performance.now() + 2 * HANGS_MS;
+        while (performance.now() < end) {
+          yield* sell;
+          yield* Effect.sleep(50);
+          if (performance.now() > end - HANGS_MS) expect(yield* serves).toBe("ledger");
+        }
+        yield* Effect.promise(() => redis.kill("SIGCONT"));
+        yield* until("log");
+        yield* sell;
+        expect((yield* engine.balances([apple])).get(apple)).toMatchObject({ onHand: 1_000, held: sold });
+      }).pipe(
+        Effect.provide(Layer.merge(HybridSale.layer(own), client)),
+        Effect.ensuring(Effect.promise(() => redis.stop())),
+        Effect.runPromise,
+      );
+      await query(`drop schema "${own.schema}" cascade`);
+    },
+  );
 });

@@ -36,6 +36,8 @@ export interface Session {
 export interface Wire {
   /** The connection, if there is one; it is always the same while nothing went wrong. */
   readonly current: () => Redis | null;
+  /** How long nothing was heard on any of its connections, in milliseconds. */
+  readonly silence: () => number;
   /** The connection, or a new one. */
   readonly connect: (operation: string) => Effect.Effect<Redis, RedisError>;
   /** Gives this connection up, if it is the current one. */
@@ -114,6 +116,8 @@ const makeWire = (config: RedisConfig["Service"]): Effect.Effect<Wire, never, Sc
   Effect.gen(function* () {
     const mutex = yield* Semaphore.make(1);
     let current: Redis | null = null;
+    let heardAt = Number.NEGATIVE_INFINITY;
+    const heard = (): void => void (heardAt = performance.now());
     const ready = (): Redis | null => (current?.status === "ready" ? current : null);
     yield* Effect.addFinalizer(() => Effect.sync(() => current?.disconnect()));
 
@@ -129,13 +133,22 @@ const makeWire = (config: RedisConfig["Service"]): Effect.Effect<Wire, never, Sc
 
     return {
       current: ready,
+      silence: () => performance.now() - heardAt,
       connect: (operation) => mutex.withPermit(connect(operation)),
       drop: (redis) =>
         Effect.sync(() => {
           redis.disconnect();
           if (current === redis) current = null;
         }),
-      ask: (operation, mode, run) => answered(config, operation, mode === "writing", run),
+      ask: (operation, mode, run) => {
+        const asked = current;
+        // Also if nobody waits for the answer any more: others would wait on the same connection.
+        const lost = (): void => {
+          asked?.disconnect();
+          if (current === asked) current = null;
+        };
+        return answered(config, operation, mode === "writing", run, { heard, lost });
+      },
     };
   });
 
@@ -145,12 +158,17 @@ const answered = <A>(
   operation: string,
   writing: boolean,
   run: () => Promise<A>,
+  { heard, lost }: { readonly heard: () => void; readonly lost: () => void },
 ): Effect.Effect<A, RedisError> =>
   Effect.callback<A, RedisError>((resume) => {
-    const timer = setTimeout(() => resume(Effect.fail(late(config, operation, writing))), config.commandTimeoutMillis);
+    const timer = setTimeout(() => {
+      lost();
+      resume(Effect.fail(late(config, operation, writing)));
+    }, config.commandTimeoutMillis);
     run().then(
       (value) => {
         clearTimeout(timer);
+        heard();
         resume(Effect.succeed(value));
       },
       (cause: unknown) => {

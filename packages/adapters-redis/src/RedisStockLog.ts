@@ -45,6 +45,9 @@ export type Log = StockLog["Service"] & {
 /** How long a batch whose answer was lost is tried to be settled, in milliseconds, before its callers are told that it is unknown. */
 const SETTLE_FOR_MS = 5_000;
 
+/** A server that was not heard for so long, in milliseconds, is asked whether it is there. */
+const SILENCE_MAX_MS = 200;
+
 /** Pause between two tries, in milliseconds. */
 const SETTLE_PAUSE_MS = 10;
 
@@ -78,11 +81,11 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
   const top = (shard: number) =>
     Effect.map(Effect.flatMap(lineOf(shard), StockStream.top), (place) => (place === null ? null : placeOf(place).generation));
   const read = (shard: StockShard.Shard, generation: number) => current(shard, generation);
-  /** A connection leads to one server for as long as it lives: it is asked once. */
+  /** A connection leads to one server for as long as it lives: it is asked once, and again only to hear whether it is there. */
   const servers = new WeakMap<Redis, LogServer>();
   const serverOf = (redis: Redis): Effect.Effect<LogServer, RedisError> => {
     const known = servers.get(redis);
-    if (known !== undefined) return Effect.succeed(known);
+    if (known !== undefined && wire.silence() < SILENCE_MAX_MS) return Effect.succeed(known);
     return Effect.map(StockStream.server({ wire, redis }), (server) => {
       servers.set(redis, server);
       return server;

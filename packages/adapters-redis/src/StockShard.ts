@@ -112,6 +112,11 @@ const follow = Effect.fnUntraced(function* (
     const followed = replica.follow(entry);
     if (followed === "Corrupt") return yield* StockStream.corrupt;
     if (followed === "Followed") continue;
+    if (followed === "Broken" && placeOf(entry.place).n > replica.n + 1) {
+      // Who has not looked for long finds the log trimmed behind a snapshot: it is read again, and compared with what was known.
+      shard.redis = null;
+      return "Lost";
+    }
     if (followed === "Ended" || shard.broken === "end") end(shard, replica.generation);
     else if (shard.replica === replica) shard.replica = null;
     return "Lost";

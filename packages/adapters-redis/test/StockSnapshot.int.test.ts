@@ -60,6 +60,21 @@ describe.runIf(url !== "")("a snapshot", () => {
     }).pipe(Effect.scoped, Effect.runPromise),
   );
 
+  test("is read by who has not looked since before it: for him nothing was lost", () =>
+    Effect.gen(function* () {
+      const prefix = yield* Contract.unique("snap");
+      const idle = yield* connect(prefix);
+      const busy = yield* connect(prefix, { snapshotAfter: 2_000 });
+      yield* idle.open(0, 1, StockLedger.empty);
+      yield* idle.execute(0, 1, [receive(1_000)]);
+      for (let number = 0; number < 200; number++) yield* busy.execute(0, 1, [reserve(`order-${number}`)]);
+      // The entries that follow what it knows are there no more.
+      const [first] = yield* Effect.promise(() => admin.xrange(`{stk:${prefix}:0}:log`, "-", "+", "COUNT", 1));
+      expect(Number(first?.[0].split("-")[1])).toBeGreaterThan(2);
+      expect(yield* idle.execute(0, 1, [reserve("last")])).toMatchObject({ _tag: "Decided", answers: [{ success: { _tag: "Reserved" } }] });
+      expect(heldOrders(yield* idle.read(0, 1)).length).toBe(201);
+    }).pipe(Effect.scoped, Effect.runPromise));
+
   test("that lost its first pages while it was written is none", () =>
     Effect.gen(function* () {
       const line = yield* lineOf(yield* Contract.unique("snap"));

@@ -11,9 +11,10 @@
  * 2. The server behind the connection is compared before an answer of the log is asked for, and after it was given. One that
  *    restarted, failed over or was restored is another one, whatever its data say.
  * 3. To begin anew from the ledger is always right: it forgets what only the log knew, and never what the ledger keeps.
- * 4. Whoever wins the compare-and-set opens the log. The others wait for it, and after `OPENING_MS` begin another one.
+ * 4. Whoever wins the compare-and-set opens the log. The others wait for it, and after `OPENING_MS` do without.
+ * 5. A change that was begun is carried to its end, whoever asked for it and does not wait any more.
  */
-import { Clock, Duration, Effect, Metric, Semaphore } from "effect";
+import { Clock, Duration, Effect, Fiber, Metric, type Scope, Semaphore } from "effect";
 import { StockBooks, type StockServing } from "../ports/StockBooks.ts";
 import { type LogServer, StockLog } from "../ports/StockLog.ts";
 import { StoreError } from "../ports/StoreError.ts";
@@ -44,6 +45,9 @@ export const FAILURES_MAX = 3;
 
 /** An answer of the log takes a millisecond; a server that is silent for so long is away. */
 export const ASK_TIMEOUT_MS = 500;
+
+/** The first one in a generation takes as long as it takes to read the log: some seconds for a million holds. */
+const FIRST_TIMEOUT_MS = 30_000;
 
 /** Before a failed question is asked again, in milliseconds: time to connect. */
 const AGAIN_MS = 20;
@@ -76,7 +80,11 @@ interface State {
   known: { readonly serving: StockServing; readonly since: number } | null;
   /** The generation whose log is known to be open. */
   opened: number;
+  /** The last generation whose log has answered this process. */
+  heard: number;
   failed: number;
+  /** Goes up with each failure that counts: questions that were asked before it, and fail as well, are the same failure. */
+  turn: number;
   /** While the ledger serves: since when the log answers. */
   answersSince: number | null;
   returnAfter: number;
@@ -84,11 +92,12 @@ interface State {
   readonly said: Set<string>;
 }
 
-export const make: Effect.Effect<Shard, never, StockBooks | StockLog> = Effect.gen(function* () {
+export const make: Effect.Effect<Shard, never, StockBooks | StockLog | Scope.Scope> = Effect.gen(function* () {
   const books = yield* StockBooks;
   const log = yield* StockLog;
+  const scope = yield* Effect.scope;
   const one = yield* Semaphore.make(1);
-  const state: State = { known: null, opened: 0, failed: 0, answersSince: null, returnAfter: 0, said: new Set() };
+  const state: State = { known: null, opened: 0, heard: 0, failed: 0, turn: 0, answersSince: null, returnAfter: 0, said: new Set() };
 
   const learn = (serving: StockServing): Effect.Effect<StockServing> =>
     Effect.map(Clock.currentTimeMillis, (now) => {
@@ -103,6 +112,10 @@ export const make: Effect.Effect<Shard, never, StockBooks | StockLog> = Effect.g
       }
       return serving;
     });
+
+  /** One change at a time, in nobody's fiber: between the books and the log it must not be left off. */
+  const changing = (change: Effect.Effect<void, StoreError>): Effect.Effect<void, StoreError> =>
+    Effect.flatMap(Effect.forkIn(one.withPermits(1)(change), scope), Fiber.join);
 
   const refresh = Effect.flatMap(books.serving, learn);
   const serving = Effect.suspend(() => (state.known === null ? refresh : Effect.succeed(state.known.serving)));
@@ -142,21 +155,24 @@ export const make: Effect.Effect<Shard, never, StockBooks | StockLog> = Effect.g
     const server = yield* Effect.result(timed(log.server, ASK_TIMEOUT_MS));
     return yield* server._tag === "Failure" ? fallBack(from, server.failure.message) : begin(from, server.success, why);
   });
-  const renew: Shard["renew"] = (from, why) => one.withPermits(1)(renewed(from, why));
+  const renew: Shard["renew"] = (from, why) => changing(renewed(from, why));
 
-  const failed = Effect.fnUntraced(function* (from: StockServing, error: StoreError): Effect.fn.Return<null, StoreError> {
+  const failed = Effect.fnUntraced(function* (from: StockServing, error: StoreError, turn: number): Effect.fn.Return<null, StoreError> {
     yield* Metric.update(failures, 1);
-    state.failed += 1;
+    if (turn === state.turn) {
+      state.turn += 1;
+      state.failed += 1;
+    }
     if (state.failed < FAILURES_MAX) yield* Effect.sleep(Duration.millis(AGAIN_MS));
-    else yield* one.withPermits(1)(fallBack(from, error.message));
+    else yield* changing(fallBack(from, error.message));
     return null;
   });
 
   /** `wasOpen`: when it was asked, which may have been before somebody opened it. */
   const ended = Effect.fnUntraced(function* (from: StockServing, wasOpen: boolean): Effect.fn.Return<null, StoreError> {
     const since = state.known?.since ?? 0;
-    const isOpening = !wasOpen && (yield* Clock.currentTimeMillis) - since < OPENING_MS;
-    if (!isOpening) yield* renew(from, "its log is no more");
+    if (wasOpen) yield* renew(from, "its log is no more");
+    else if ((yield* Clock.currentTimeMillis) - since >= OPENING_MS) yield* changing(fallBack(from, "nobody has opened its log"));
     else if (!(yield* isOver(from))) yield* Effect.sleep(Duration.millis(OPENING_LOOK_MS));
     return null;
   });
@@ -166,15 +182,18 @@ export const make: Effect.Effect<Shard, never, StockBooks | StockLog> = Effect.g
     from: StockServing,
     question: Effect.Effect<A, StoreError>,
   ): Effect.fn.Return<{ readonly answer: A } | null, StoreError> {
+    const { turn } = state;
     const isSame = Effect.map(log.server, (server) => from.server !== null && sameServer(server, from.server));
-    const asked = Effect.gen(function* () {
-      if (!(yield* isSame)) return { _tag: "Other" } as const;
-      const answer = yield* question;
-      return (yield* isSame) ? ({ _tag: "Answer", answer } as const) : ({ _tag: "Other" } as const);
-    });
-    const result = yield* Effect.result(timed(asked, ASK_TIMEOUT_MS));
-    if (result._tag === "Failure") return yield* failed(from, result.failure);
-    state.failed = 0;
+    const asked = (same: Effect.Effect<boolean, StoreError>) =>
+      Effect.gen(function* () {
+        if (!(yield* same)) return { _tag: "Other" } as const;
+        const answer = yield* question;
+        return (yield* same) ? ({ _tag: "Answer", answer } as const) : ({ _tag: "Other" } as const);
+      });
+    const isFirst = state.heard !== from.generation;
+    const waited = isFirst ? timed(asked(timed(isSame, ASK_TIMEOUT_MS)), FIRST_TIMEOUT_MS) : timed(asked(isSame), ASK_TIMEOUT_MS);
+    const result = yield* Effect.result(waited);
+    if (result._tag === "Failure") return yield* failed(from, result.failure, turn);
     if (result.success._tag === "Other") return yield* Effect.as(renew(from, "another server answers"), null);
     return result.success;
   });
@@ -184,8 +203,11 @@ export const make: Effect.Effect<Shard, never, StockBooks | StockLog> = Effect.g
     const said = yield* answered(from, question);
     if (said === null) return null;
     const { answer } = said;
+    // Not by a look at which server it is: one that says so much, and answers nothing else, is away.
+    state.failed = 0;
     if (answer === "Ended") return yield* ended(from, wasOpen);
     state.opened = from.generation;
+    state.heard = from.generation;
     state.said.clear();
     return answer;
   });
@@ -201,7 +223,7 @@ export const make: Effect.Effect<Shard, never, StockBooks | StockLog> = Effect.g
     }
     state.answersSince ??= now;
     if (now - state.answersSince < state.returnAfter) return;
-    yield* one.withPermits(1)(begin(from, server.success, "it answers"));
+    yield* changing(begin(from, server.success, "it answers"));
   });
 
   return { serving, refresh, ask, compare, renew, probe };

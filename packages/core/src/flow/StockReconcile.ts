@@ -12,7 +12,7 @@
  * It never decides what only a person can: goods that are paid for and not there stay a finding, and so do holds whose records
  * cannot be read, with the books that they may be the reason of. Such a finding says what to do.
  */
-import { Duration, Effect, type Layer, Result } from "effect";
+import { Duration, Effect, type Layer, Result, type Scope } from "effect";
 import type { OrderId } from "../domain/order/OrderId.ts";
 import type { Sku, StockLine } from "../domain/stock/Sku.ts";
 import type { StockCommand } from "../domain/stock/StockCommand.ts";
@@ -207,7 +207,7 @@ const repairAll = Effect.fnUntraced(function* (
   drifts: ReadonlyArray<Drift>,
   serving: StockServing,
   log: StockLog["Service"] | null,
-): Effect.fn.Return<ReadonlyArray<Finding>, StoreError, StockAudit | StockBooks> {
+): Effect.fn.Return<ReadonlyArray<Finding>, StoreError, StockAudit | StockBooks | Scope.Scope> {
   const audit = yield* StockAudit;
   const front = log === null || serving.server === null ? null : yield* Effect.provideService(frontOf, StockLog, log);
   const outcomes = new Map<Drift, Finding["outcome"]>();
@@ -234,7 +234,7 @@ const repairAll = Effect.fnUntraced(function* (
     for (const drift of ofLog) outcomes.set(drift, now.generation === serving.generation ? "Refused" : "Repaired");
   }
   return drifts.map((drift) => findingOf(drift, outcomes.get(drift) ?? "Found"));
-});
+}, Effect.scoped);
 
 const CORRECTIONS = { Corrected: "Repaired", Fitting: "Gone", Doubtful: "Refused" } as const;
 
@@ -244,7 +244,7 @@ interface Front {
   readonly teller: HybridStockTeller.Teller;
 }
 
-const frontOf: Effect.Effect<Front, never, StockBooks | StockLog> = Effect.gen(function* () {
+const frontOf: Effect.Effect<Front, never, StockBooks | StockLog | Scope.Scope> = Effect.gen(function* () {
   const shard = yield* HybridStockShard.make;
   return { shard, teller: yield* HybridStockTeller.make(shard) };
 });

@@ -26,7 +26,7 @@ export type LogVerdict =
 export class StockLog extends Context.Service<
   StockLog,
   {
-    /** The server behind the connection of now. */
+    /** The server behind the connection of now, heard of within a second: one that is silent has no answer here, either. */
     readonly server: Effect.Effect<LogServer, StoreError>;
     /** Begins `generation` of `shard` with the state `view`. `Ended`: the log has a greater one already. Repeated, it changes nothing. */
     readonly open: (shard: number, generation: number, view: StockView) => Effect.Effect<"Opened" | "Ended", StoreError>;

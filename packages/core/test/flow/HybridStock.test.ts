@@ -155,7 +155,7 @@ describe("HybridStock, when its log", () => {
       expect(ledger(world)).toEqual([1, 0, 1]);
     }).pipe(World.run));
 
-  for (const state of ["away", "silent", "full"] as const) {
+  for (const state of ["away", "silent", "mute", "full"] as const) {
     test(`is ${state}, sells from the ledger, and from the log again once it is back`, () =>
       Effect.gen(function* () {
         const { world, server, books, ask } = yield* shop;

@@ -43,6 +43,86 @@ test("a generation that one process is opening is waited for, and not replaced b
     expect(server.log?.generation).toBe(generation);
   }).pipe(World.run));
 
+/** A process that takes so long, in milliseconds, at a fault point. */
+const slowAt =
+  (point: string, millis: number): FaultPoint.Handler =>
+  (name) =>
+    name === point ? Effect.sleep(millis) : Effect.void;
+
+test("a generation that takes long to open is done without meanwhile, and not begun again by all who wait", () =>
+  Effect.gen(function* () {
+    const { connect, server, books } = yield* World.make;
+    let isSlow = false;
+    const slow = slowAt("StockLog.open.before", HybridStockShard.OPENING_MS * 3);
+    const late: FaultPoint.Handler = (name) => (isSlow ? slow(name) : Effect.void);
+    const one = yield* Effect.provideService(connect(), FaultPoint.Handler, late);
+    const other = yield* connect();
+    yield* World.whilePassing(one.execute([World.receive(9)]));
+    isSlow = true;
+    server.restart("second");
+    const { generation } = books.serving;
+    const opening = yield* Effect.forkChild(one.execute([World.reserve("one")]));
+    yield* TestClock.adjust(1);
+    expect(books.serving.generation).toBe(generation + 1);
+    expect(wordOf(yield* World.whilePassing(other.execute([World.reserve("other")])))).toEqual(["Reserved"]);
+    expect(books.serving).toMatchObject({ generation: generation + 2, server: null });
+    isSlow = false;
+    expect(wordOf(yield* World.whilePassing(Fiber.join(opening)))).toEqual(["Reserved"]);
+    yield* TestClock.adjust(HybridStockShard.RETURN_MAX_MS);
+    expect(books.serving.server?.runId).toBe("second");
+    expect(books.stock.skus.get(World.apple)).toMatchObject({ held: 2 });
+  }).pipe(World.run));
+
+test("a generation is opened though whoever came upon its end has gone", () =>
+  Effect.gen(function* () {
+    const { connect, server, books } = yield* World.make;
+    const stock = yield* connect();
+    yield* World.whilePassing(stock.execute([World.receive(3)]));
+    server.restart("second");
+    const { generation } = books.serving;
+    const slow = slowAt("StockLog.open.before", 100);
+    const looking = yield* Effect.forkChild(Effect.provideService(stock.balances([World.apple]), FaultPoint.Handler, slow));
+    yield* TestClock.adjust(1);
+    expect(books.serving.generation).toBe(generation + 1);
+    yield* Fiber.interrupt(looking);
+    yield* TestClock.adjust(100);
+    expect(server.log?.generation).toBe(generation + 1);
+    expect(wordOf(yield* stock.execute([World.reserve("a")]))).toEqual(["Reserved"]);
+    expect(books.serving.generation).toBe(generation + 1);
+  }).pipe(World.run));
+
+test("a newcomer that needs long to read a log asks it all the same, and ends nobody's generation", () =>
+  Effect.gen(function* () {
+    const { connect, books } = yield* World.make;
+    const one = yield* connect();
+    yield* World.whilePassing(one.execute([World.receive(3)]));
+    const { generation } = books.serving;
+    const slow = slowAt("StockLog.execute.before", HybridStockShard.ASK_TIMEOUT_MS * 10);
+    const newcomer = yield* Effect.provideService(connect(), FaultPoint.Handler, slow);
+    expect(wordOf(yield* World.whilePassing(newcomer.execute([World.reserve("a")])))).toEqual(["Reserved"]);
+    yield* TestClock.adjust(HybridStock.WATCH_EVERY_MS * 4);
+    expect(books.serving.generation).toBe(generation);
+    expect(books.stock.skus.get(World.apple)?.held).toBe(1);
+  }).pipe(World.run));
+
+test("questions that fail together are one failure: a lost connection ends no generation", () =>
+  Effect.gen(function* () {
+    const { connect, server, books } = yield* World.make;
+    const stock = yield* connect();
+    yield* World.whilePassing(stock.execute([World.receive(3)]));
+    const { generation } = books.serving;
+    const slow = slowAt("StockLog.read.before", 10);
+    const look = Effect.forkChild(Effect.provideService(stock.balances([World.apple]), FaultPoint.Handler, slow));
+    const asking = yield* Effect.replicateEffect(look, 10);
+    yield* TestClock.adjust(1);
+    server.state = "away";
+    yield* TestClock.adjust(10);
+    server.state = "up";
+    yield* World.whilePassing(Fiber.joinAll(asking));
+    yield* TestClock.adjust(HybridStock.WATCH_EVERY_MS * 4);
+    expect(books.serving.generation).toBe(generation);
+  }).pipe(World.run));
+
 test("what was granted by a try whose answer was lost is in the ledger all the same", () =>
   Effect.gen(function* () {
     const { connect, server, books } = yield* World.make;

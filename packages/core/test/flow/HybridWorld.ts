@@ -16,8 +16,8 @@ interface Log {
 
 export class Server {
   runId = "first";
-  /** `away`: every call fails; `silent`: none ends; `full`: reads, but appends nothing. */
-  state: "up" | "away" | "silent" | "full" = "up";
+  /** `away`: every call fails; `silent`: none ends; `mute`: says who it is, and nothing else; `full`: reads, but appends nothing. */
+  state: "up" | "away" | "silent" | "mute" | "full" = "up";
   log: Log | null = null;
 
   /** Killed, and up again, as another run, with nothing or with what it had then. */
@@ -46,7 +46,7 @@ const logOf = (server: Server): Layer.Layer<StockLog> => {
     FaultPoint.around(
       `StockLog.${method}`,
       Effect.flatMap(Clock.currentTimeMillis, (now): Effect.Effect<A, StoreError> => {
-        if (server.state === "silent") return Effect.never;
+        if (server.state === "silent" || (server.state === "mute" && method !== "server")) return Effect.never;
         if (server.state === "away" || (server.state === "full" && kind === "write"))
           return Effect.fail(
             new StoreError({ reason: "Unavailable", operation: `StockLog.${method}`, message: `the server is ${server.state}` }),
