@@ -12,12 +12,12 @@
  * It has transactions of its own: inside another one of the same database it refuses with `Misuse`, because waiting there
  * for a second connection could wait for ever.
  */
-import { OrderId, type StockCommand, StockLedger, StockMailbox, StockReservation, type StoreError, UnitOfWork } from "@org/saga-core";
-import { Effect, Layer, Schema, type Scope } from "effect";
+import { type StockCommand, StockMailbox, StockReservation, UnitOfWork } from "@org/saga-core";
+import { Effect, Layer, type Scope } from "effect";
 import { PgClient } from "./PgClient.ts";
-import type { PgValue } from "./PgDriver.ts";
 import * as PgStockAtOnce from "./PgStockAtOnce.ts";
 import * as PgStockLocked from "./PgStockLocked.ts";
+import * as PgStockReads from "./PgStockReads.ts";
 import { statements } from "./PgStockSql.ts";
 import * as PgTransaction from "./PgTransaction.ts";
 import * as PgUnitOfWork from "./PgUnitOfWork.ts";
@@ -42,19 +42,6 @@ export const make: Effect.Effect<StockReservation["Service"], never, PgClient | 
     { inFlightMax: IN_FLIGHT_MAX, kind: atOnce.kindOf },
   );
 
-  const read = <A, E>(operation: string, codec: Schema.Codec<A, E>, text: string, values: ReadonlyArray<PgValue> = []) =>
-    Effect.flatMap(client.query<PgStockLocked.Row>(operation, text, values), ({ rows }) => PgStockLocked.decoded(operation, codec, rows));
-
-  /** Ids that somebody has damaged take no room: more are read for them. */
-  const expired = Effect.fnUntraced(function* (max: number, limit = max): Effect.fn.Return<ReadonlyArray<OrderId>, StoreError> {
-    const found = yield* read("StockReservation.expired", Ids, sql.expired, [limit]);
-    const orders = found.filter(isOrderId);
-    const damaged = found.length - orders.length;
-    if (orders.length < max && found.length === limit) return yield* expired(max, max + damaged);
-    if (damaged > 0) yield* Effect.logWarning(`${damaged} holds do not expire, because their order's id is none: reconcile the stock`);
-    return orders.slice(0, max);
-  });
-
   return {
     execute: Effect.fnUntraced(function* (commands) {
       const open = yield* PgTransaction.open;
@@ -67,21 +54,10 @@ export const make: Effect.Effect<StockReservation["Service"], never, PgClient | 
       }
       return yield* submit(commands);
     }),
-    balances: Effect.fn("StockReservation.balances")(function* (skus) {
-      const found = yield* read("StockReservation.balances", PgStockLocked.AllBooks, sql.balances, [skus]);
-      return new Map(found.map((books) => [books.sku, StockLedger.balanceOf(books)]));
-    }),
-    allBalances: read("StockReservation.allBalances", PgStockLocked.AllBooks, sql.allBalances).pipe(
-      Effect.map((found) => found.map(StockLedger.balanceOf)),
-      Effect.withSpan("StockReservation.allBalances"),
-    ),
-    expired: Effect.fn("StockReservation.expired")((max) => expired(max)),
+    ...PgStockReads.make(client, sql),
   };
 });
 
 export const layer: Layer.Layer<StockReservation, never, PgClient> = Layer.effect(StockReservation, make).pipe(
   Layer.provide(PgUnitOfWork.layer),
 );
-
-const Ids = Schema.Array(Schema.String);
-const isOrderId = Schema.is(OrderId);

@@ -19,30 +19,24 @@ import {
   type Transaction,
   UnitOfWork,
 } from "@org/saga-core";
-import { Effect, Layer, Schema, type Scope } from "effect";
+import { Effect, Layer, Schema } from "effect";
 import { PgClient } from "./PgClient.ts";
-import * as PgStock from "./PgStock.ts";
 import { booksStatements } from "./PgStockBooksSql.ts";
 import * as PgStockLocked from "./PgStockLocked.ts";
+import * as PgStockReads from "./PgStockReads.ts";
 import { statements } from "./PgStockSql.ts";
 import * as PgUnitOfWork from "./PgUnitOfWork.ts";
 
 /** The books of one shard have all SKUs. */
 const SHARD = 0;
 
-export const make: Effect.Effect<StockBooks["Service"], never, PgClient | UnitOfWork | Scope.Scope> = Effect.gen(function* () {
+export const make: Effect.Effect<StockBooks["Service"], never, PgClient | UnitOfWork> = Effect.gen(function* () {
   const client = yield* PgClient;
   const unitOfWork = yield* UnitOfWork;
-  const { balances, allBalances, expired } = yield* PgStock.make;
-  const desk: Desk = {
-    client,
-    sql: booksStatements(client.tables),
-    ledger: { client, sql: statements(client.tables), last: 0 },
-  };
+  const ledger = { client, sql: statements(client.tables), last: 0 };
+  const desk: Desk = { client, sql: booksStatements(client.tables), ledger };
   return {
-    balances,
-    allBalances,
-    expired,
+    ...PgStockReads.make(client, ledger.sql),
     serving: Effect.gen(function* () {
       const operation = "StockBooks.serving";
       const [known] = (yield* client.query<ServingRow>(operation, desk.sql.serving, [SHARD])).rows;

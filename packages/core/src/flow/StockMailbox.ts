@@ -119,8 +119,6 @@ class Call {
   }
 
   fail(reason: "Unavailable" | "Unknown", message: string): void {
-    // An error is dear to make: not one for each call that has its answer.
-    if (this.#resume === null) return;
     // Most have their answer, and an error costs more than a command (measured: a fifth of the time).
     if (this.#resume !== null) this.settle(Exit.fail(new StoreError({ reason, operation: OPERATION, message })));
   }
