@@ -19,7 +19,6 @@ import * as PgStockAtOnce from "./PgStockAtOnce.ts";
 import * as PgStockLocked from "./PgStockLocked.ts";
 import * as PgStockReads from "./PgStockReads.ts";
 import { statements } from "./PgStockSql.ts";
-import * as PgTransaction from "./PgTransaction.ts";
 import * as PgUnitOfWork from "./PgUnitOfWork.ts";
 
 /** Batches in flight: while the server works on one, the next one is made. More would be smaller ones of the same load. */
@@ -44,14 +43,7 @@ export const make: Effect.Effect<StockReservation["Service"], never, PgClient | 
 
   return {
     execute: Effect.fnUntraced(function* (commands) {
-      const open = yield* PgTransaction.open;
-      if (open !== null && open.driver === client.driver) {
-        return yield* PgTransaction.failure(
-          "Misuse",
-          PgStockLocked.EXECUTE,
-          "stock is not executed inside a transaction of its own database",
-        );
-      }
+      yield* PgStockLocked.outside(client);
       return yield* submit(commands);
     }),
     ...PgStockReads.make(client, sql),

@@ -37,6 +37,7 @@ export const make: Effect.Effect<StockBooks["Service"], never, PgClient | UnitOf
   const desk: Desk = { client, sql: booksStatements(client.tables), ledger };
   return {
     ...PgStockReads.make(client, ledger.sql),
+    outside: PgStockLocked.outside(client),
     serving: Effect.gen(function* () {
       const operation = "StockBooks.serving";
       const [known] = (yield* client.query<ServingRow>(operation, desk.sql.serving, [SHARD])).rows;

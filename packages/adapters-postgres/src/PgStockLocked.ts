@@ -34,6 +34,14 @@ export interface Row {
 
 export const EXECUTE = "StockReservation.execute";
 
+/** What decides has transactions of its own: inside another one it would wait for a second connection, maybe for ever. */
+export const outside = ({ driver }: PgClient["Service"]): Effect.Effect<void, StoreError> =>
+  Effect.flatMap(PgTransaction.open, (open) =>
+    open?.driver === driver
+      ? Effect.fail(PgTransaction.failure("Misuse", EXECUTE, "stock is not executed inside a transaction of its own database"))
+      : Effect.void,
+  );
+
 export const AllBooks = Schema.Array(StockLedger.SkuBooks);
 export const Holds = Schema.Array(StockLedger.Hold);
 const Adjustments = Schema.Array(StockLedger.Adjustment);

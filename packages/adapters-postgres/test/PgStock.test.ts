@@ -1,9 +1,9 @@
 import { PGlite } from "@electric-sql/pglite";
-import { CustomerId, Limits, OrderId, Sku, StockReservation, UnitOfWork, Warehouse } from "@org/saga-core";
+import { CustomerId, HybridStock, Limits, MemoryStockLog, OrderId, Sku, StockReservation, UnitOfWork, Warehouse } from "@org/saga-core";
 import { Contract, StockReservationContract } from "@org/saga-core/testing";
 import { Effect, Layer, Schema } from "effect";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { PgClient, PgMigrations, PgStock, PgUnitOfWork } from "../src/index.ts";
+import { PgClient, PgMigrations, PgStock, PgStockBooks, PgUnitOfWork } from "../src/index.ts";
 import { NAME } from "../src/PgStockSql.ts";
 
 describe("PgStock on PGlite", () => {
@@ -29,6 +29,16 @@ describe("PgStock on PGlite", () => {
       const [stock, unitOfWork] = [yield* StockReservation, yield* UnitOfWork];
       yield* Contract.failsWith(unitOfWork.commit(stock.execute([])), ["Misuse"], "execute in a transaction");
     }).pipe(Effect.provide(ports()), Effect.runPromise));
+
+  test("refuses so behind a fast log, before its commands wait with those of others", () =>
+    Effect.gen(function* () {
+      const [stock, unitOfWork] = [yield* StockReservation, yield* UnitOfWork];
+      yield* Contract.failsWith(unitOfWork.commit(stock.execute([])), ["Misuse"], "execute in a transaction");
+      expect(yield* stock.execute([])).toEqual([]);
+    }).pipe(
+      Effect.provide(HybridStock.layer.pipe(Layer.provide([MemoryStockLog.layer, PgStockBooks.layer]), Layer.provideMerge(ports()))),
+      Effect.runPromise,
+    ));
 
   test("holds at most what is on hand, whatever is written: the database refuses it (G1)", async () => {
     const books = (onHand: number, held: number, committed: number, shortage: number) =>

@@ -11,6 +11,8 @@
  * 4. A log that says otherwise than the ledger, lost something, or is on another server than before, is not believed: a new
  *    generation begins from the ledger. One that does not answer is done without, until it does for a while.
  *
+ * `execute` is refused with `Misuse` where the ledger cannot be asked: inside a transaction of its own database.
+ *
  * `balances` are the log's, as far as it serves; `allBalances` the ledger's, which lag behind by what waits in the journal.
  * A `Reserve` repeated across a change of generation for an order whose hold had ended may be granted anew by the log; the
  * journal finds it and gives the units back. With `durable: true` the ledger's answer is given.
@@ -174,6 +176,7 @@ export const make = Effect.fnUntraced(function* ({
 
   return {
     execute: Effect.fn("StockReservation.execute")(function* (commands) {
+      yield* books.outside;
       const answers: Array<ReadonlyArray<StockLedger.Answer>> = [];
       for (const run of runsOf(commands)) answers.push(yield* run[0]?._tag === "Reserve" ? fast(run) : slow(run));
       return answers.flat();

@@ -68,6 +68,8 @@ export const layerOf = (books: Books): Layer.Layer<StockBooks> => {
     FaultPoint.around(`StockBooks.${method}`, Effect.map(Clock.currentTimeMillis, run));
   return Layer.succeed(StockBooks, {
     ...reads,
+    // They are in no database.
+    outside: Effect.void,
     serving: call("serving", () => books.serving),
     change: (generation, server) => call("change", () => books.change(generation, server)),
     execute: (generation, work) => call("execute", (now) => books.execute(generation, work, now)),

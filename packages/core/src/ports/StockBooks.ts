@@ -39,6 +39,11 @@ export type BooksVerdict =
 export class StockBooks extends Context.Service<
   StockBooks,
   Omit<StockReservation["Service"], "execute"> & {
+    /**
+     * Fails with `Misuse` if its caller is inside a transaction of the books' own database: `execute` would wait there for a second
+     * connection, maybe for ever. For engines that gather commands of many callers: asked by each of them.
+     */
+    readonly outside: Effect.Effect<void, StoreError>;
     /** Who serves now. The ledger, at first. */
     readonly serving: Effect.Effect<StockServing, StoreError>;
     /**
