@@ -38,9 +38,7 @@ export const layer = (
   { postgresUrl, redisUrl, schema }: Place,
   options: HybridStock.Options = {},
 ): Layer.Layer<StockReservation, unknown> => {
-  const redis = RedisClient.layerAtOnce.pipe(
-    Layer.provide(RedisConfig.layer({ url: redisUrl, prefix: schema, commandTimeoutMillis: 1_000, connectTimeoutMillis: 500 })),
-  );
+  const redis = RedisClient.layerAtOnce.pipe(Layer.provide(RedisConfig.layer({ url: redisUrl, prefix: schema })));
   const client = PgClient.layer({ url: postgresUrl, schema, poolSize: 6 });
   return HybridStock.layerWith(options).pipe(
     Layer.provide([RedisStockLog.layer.pipe(Layer.provide(redis)), PgStockBooks.layer]),
