@@ -13,10 +13,7 @@ import * as RedisControl from "./RedisControl.ts";
 const FILES = { redis: "./stock/redis.main.ts", lua: "./stock/lua.main.ts", pg: "./stock/pg.main.ts", tx: "./stock/tx.main.ts" };
 type Name = keyof typeof FILES;
 
-/**
- * Processes of the cells with several. One more does the others: what it leaves behind is collected in pauses that starve nobody. And
- * one does only the sale that is sold out, where an answer is too short to collect for others meanwhile.
- */
+/** Processes of the cells with several. */
 const PROCESSES = 4;
 
 /** Starved: no answer for so long, in milliseconds, while four processes contend. */
@@ -49,8 +46,11 @@ export const run = async ({ quick, say }: Options): Promise<Report> => {
     started.push(contender);
     return contender;
   };
-  const several = (name: Name): Promise<ReadonlyArray<Contender.Contender>> =>
-    Promise.all(Array.from({ length: 2 + PROCESSES }, () => start(name)));
+  const several = async (name: Name): Promise<Processes> => ({
+    alone: await start(name),
+    sale: await start(name),
+    together: await Promise.all(Array.from({ length: PROCESSES }, () => start(name))),
+  });
   try {
     const contenders: Contenders = {
       redis: await several("redis"),
@@ -60,8 +60,7 @@ export const run = async ({ quick, say }: Options): Promise<Report> => {
     };
     const bench = { redis: control, millis: CELL_MS[size] };
     const values: Values = {};
-    const [peer] = contenders.lua;
-    let violations = (await peer?.ask("check"))?.["different"] ?? 1;
+    let violations = (await contenders.lua.alone.ask("check"))["different"] ?? 1;
     say(`the peer's answers that are not the ledger's: ${violations}`);
     // Round 0 warms up: code is compiled, files have grown.
     for (let index = 0; index <= ROUNDS[size]; index++) {
@@ -78,9 +77,18 @@ export const run = async ({ quick, say }: Options): Promise<Report> => {
   }
 };
 
+interface Processes {
+  /** For all that one process does. */
+  readonly alone: Contender.Contender;
+  /** Only for the sale that is sold out: an answer is too short to collect meanwhile what other cells left behind. */
+  readonly sale: Contender.Contender;
+  /** For the cells with several: what others leave behind would be collected in pauses that starve somebody. */
+  readonly together: ReadonlyArray<Contender.Contender>;
+}
+
 interface Contenders {
-  readonly redis: ReadonlyArray<Contender.Contender>;
-  readonly lua: ReadonlyArray<Contender.Contender>;
+  readonly redis: Processes;
+  readonly lua: Processes;
   readonly pg: Contender.Contender;
   readonly tx: Contender.Contender;
 }
@@ -109,32 +117,29 @@ const round = async (
   };
   // Their processes do nothing else, and compiling takes them seconds.
   const several = isWarmUp ? { ...bench, millis: WARM_UP_MS } : bench;
-  const { pg, tx } = contenders;
-  const [redis, redisSale, ...redisProcesses] = contenders.redis;
-  const [lua, luaSale, ...luaProcesses] = contenders.lua;
-  if (redis === undefined || lua === undefined || redisSale === undefined || luaSale === undefined) throw new Error("no contender");
+  const { redis, lua, pg, tx } = contenders;
   for (const each of Cells.CELLS) {
     const transactions = each.name === TX_CELL ? [["tx", () => Cells.reserving(bench, tx, each)] as const] : [];
     await cell(each.name, [
-      ["redis", () => Cells.reserving(bench, redis, each)],
-      ["lua", () => Cells.reserving(bench, lua, each)],
+      ["redis", () => Cells.reserving(bench, redis.alone, each)],
+      ["lua", () => Cells.reserving(bench, lua.alone, each)],
       ["pg", () => Cells.reserving(bench, pg, each)],
       ...transactions,
     ]);
   }
   for (const how of ["owned", "contended"] as const) {
     await cell(`${how}4`, [
-      ["redis", () => Cells.together(several, redisProcesses, how)],
-      ["lua", () => Cells.together(several, luaProcesses, how)],
+      ["redis", () => Cells.together(several, redis.together, how)],
+      ["lua", () => Cells.together(several, lua.together, how)],
     ]);
   }
   await cell("lifecycle", [
-    ["redis", () => Cells.living(bench, redis)],
-    ["lua", () => Cells.living(bench, lua)],
+    ["redis", () => Cells.living(bench, redis.alone)],
+    ["lua", () => Cells.living(bench, lua.alone)],
   ]);
   await cell("losers", [
-    ["redis", () => Cells.losing(several, redisSale)],
-    ["lua", () => Cells.losing(several, luaSale)],
+    ["redis", () => Cells.losing(several, redis.sale)],
+    ["lua", () => Cells.losing(several, lua.sale)],
   ]);
   return violations;
 };
@@ -151,7 +156,7 @@ const live = async (
 ): Promise<number> => {
   let violations = 0;
   for (const name of ["redis", "lua"] as const) {
-    const [, , few, many] = contenders[name];
+    const [few, many] = contenders[name].together;
     if (few === undefined || many === undefined) throw new Error("no contender");
     const measured = await Cells.holding(bench, [few, many], size);
     add(into, `${name}_bytes_per_hold`, measured.bytesPerHold);

@@ -16,11 +16,12 @@ const ROWS = 50_000;
 const SOME = [1, 2, 3];
 
 const FILLED = `
-insert into DOCUMENTS (kind, id, revision, state) select 'note', 'id-' || n, 1, '{}' from generate_series(1, ${ROWS}) n;
-insert into TIMERS (owner, key, name, token, due_at, claimable_at)
+${["documents", "timers", "idempotency_keys", "orders"].map((table) => `alter table batches.${table} set (autovacuum_enabled = off);`).join("\n")}
+insert into batches.documents (kind, id, revision, state) select 'note', 'id-' || n, 1, '{}' from generate_series(1, ${ROWS}) n;
+insert into batches.timers (owner, key, name, token, due_at, claimable_at)
   select 'o', 'id-' || n, 'timeout', 't', now(), now() from generate_series(1, ${ROWS}) n;
-insert into KEYS (scope, key, fingerprint, answer) select 's', 'id-' || n, 'f', '{}' from generate_series(1, ${ROWS}) n;
-insert into ORDERS (id, customer_id, status, total_amount, currency, payment_method, cancel_policy, cancel_requested, paid, version, created_at,
+insert into batches.idempotency_keys (scope, key, fingerprint, answer) select 's', 'id-' || n, 'f', '{}' from generate_series(1, ${ROWS}) n;
+insert into batches.orders (id, customer_id, status, total_amount, currency, payment_method, cancel_policy, cancel_requested, paid, version, created_at,
     updated_at)
   select 'id-' || n, 'c', 'created', 1, 'EUR', 'pm', 'createdOnly', false, false, 1, now(), now() from generate_series(1, ${ROWS}) n`;
 
@@ -56,13 +57,7 @@ describe.runIf(server !== null)("a batch among many rows", () => {
     database = await Database.create(server ?? "");
     const client = PgClient.layer({ url: database.url, schema: "batches" });
     await Effect.runPromise(Effect.provide(PgMigrations.up(), client));
-    const tables = { DOCUMENTS: "documents", TIMERS: "timers", KEYS: "idempotency_keys", ORDERS: "orders" };
-    const late = Object.values(tables).map((table) => `alter table batches.${table} set (autovacuum_enabled = off)`);
-    await Database.administer(database.url, late.join(";"));
-    await Database.administer(
-      database.url,
-      Object.entries(tables).reduce((text, [word, table]) => text.replaceAll(`into ${word}`, `into batches.${table}`), FILLED),
-    );
+    await Database.administer(database.url, FILLED);
     runtime = ManagedRuntime.make(PgStores.layerClient.pipe(Layer.provide(explaining(plans)), Layer.provide(client)));
   });
   afterAll(async () => {

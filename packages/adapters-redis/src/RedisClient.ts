@@ -118,6 +118,10 @@ const makeWire = (config: RedisConfig["Service"]): Effect.Effect<Wire, never, Sc
     let current: Redis | null = null;
     let heardAt = Number.NEGATIVE_INFINITY;
     const heard = (): void => void (heardAt = performance.now());
+    const giveUp = (redis: Redis | null): void => {
+      redis?.disconnect();
+      if (current === redis) current = null;
+    };
     const ready = (): Redis | null => (current?.status === "ready" ? current : null);
     yield* Effect.addFinalizer(() => Effect.sync(() => current?.disconnect()));
 
@@ -135,19 +139,11 @@ const makeWire = (config: RedisConfig["Service"]): Effect.Effect<Wire, never, Sc
       current: ready,
       silence: () => performance.now() - heardAt,
       connect: (operation) => mutex.withPermit(connect(operation)),
-      drop: (redis) =>
-        Effect.sync(() => {
-          redis.disconnect();
-          if (current === redis) current = null;
-        }),
+      drop: (redis) => Effect.sync(() => giveUp(redis)),
       ask: (operation, mode, run) => {
         const asked = current;
         // Also if nobody waits for the answer any more: others would wait on the same connection.
-        const lost = (): void => {
-          asked?.disconnect();
-          if (current === asked) current = null;
-        };
-        return answered(config, operation, mode === "writing", run, { heard, lost });
+        return answered(config, operation, mode === "writing", run, { heard, lost: () => giveUp(asked) });
       },
     };
   });

@@ -244,7 +244,7 @@ const open = Effect.fnUntraced(function* (
     if ((yield* StockStream.draft(line, snapshot, pagesOf(view, at))) === null) return yield* GONE;
     const text = StockEntry.encodeOpening({ id: process.nextId(), previous: "", at }, snapshot);
     const appended = yield* StockStream.open(line, `${generation}-0`, text, snapshot);
-    if (appended === "Appended") yield* StockStream.trim(line, [...new Set([...snapshotsOf(before), ...kept])], `${generation}-0`);
+    if (appended === "Appended") yield* StockStream.trim(line, [...snapshotsOf(before), ...kept], `${generation}-0`);
     else {
       // It was refused: nobody reads its pages.
       if (snapshot !== "") yield* StockStream.trim(line, [snapshot], "0-0");

@@ -67,7 +67,7 @@ const take = Effect.fnUntraced(function* (
   const { generation, n, id, seen } = replica;
   const isFirst = firstOf(replica);
   // Whoever kept one of these, and has not named it yet, cannot do so behind this one's entry: it was begun before.
-  const replaced = [...new Set([...replica.snapshots, ...(yield* StockStream.kept(line))])];
+  const replaced = [...replica.snapshots, ...(yield* StockStream.kept(line))];
   const name = process.nextId();
   const size = yield* StockStream.draft(line, name, pagesOf(replica.fold, replica.fold.last), pace(replica));
   if (size === null || !isFirst()) return yield* StockStream.trim(line, [name], "0-0");

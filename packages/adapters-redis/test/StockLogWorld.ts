@@ -1,6 +1,7 @@
 /** One SKU, and what is asked about it. */
 import { type LogVerdict, OrderId, Quantity, Sku, type StockCommand, type StockLedger } from "@org/saga-core";
-import { Result } from "effect";
+import { Effect, Result } from "effect";
+import type { Redis } from "ioredis";
 
 export const apple = Sku.make("apple");
 
@@ -30,3 +31,9 @@ export const heldOrders = (view: StockLedger.StockView | null): ReadonlyArray<Or
     .filter((hold) => hold.status === "held")
     .map((hold) => hold.orderId)
     .toSorted();
+
+/** The keys of snapshots that stay, because they are drafts no more. */
+export const keptSnapshots = Effect.fnUntraced(function* (admin: Redis, prefix: string) {
+  const keys = yield* Effect.promise(() => admin.keys(`{stk:${prefix}:0}:snap:*`));
+  return yield* Effect.filter(keys, (key) => Effect.promise(() => admin.ttl(key).then((ttl) => ttl === -1)));
+});

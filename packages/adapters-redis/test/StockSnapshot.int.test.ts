@@ -6,7 +6,7 @@ import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { RedisClient, RedisConfig, RedisStockLog } from "../src/index.ts";
 import * as StockStream from "../src/StockStream.ts";
-import { booksOf, heldOrders, receive, reserve } from "./StockLogWorld.ts";
+import { booksOf, heldOrders, keptSnapshots, receive, reserve } from "./StockLogWorld.ts";
 
 const url = realServer("redis") ?? "";
 
@@ -47,11 +47,10 @@ describe.runIf(url !== "")("a snapshot", () => {
           Array.from({ length: 500 }, (_, index) => reserve(`an-order-of-an-ordinary-length-${batch}.${index}`)),
         );
       }
-      const kept = Effect.gen(function* () {
-        const keys = yield* Effect.promise(() => admin.keys(`{stk:${prefix}:0}:snap:*`));
-        return yield* Effect.filter(keys, (key) => Effect.promise(() => admin.ttl(key).then((ttl) => ttl === -1)));
+      const [key = ""] = yield* Effect.repeat(keptSnapshots(admin, prefix), {
+        until: (keys) => keys.length > 0,
+        schedule: Schedule.spaced("10 millis"),
       });
-      const [key = ""] = yield* Effect.repeat(kept, { until: (keys) => keys.length > 0, schedule: Schedule.spaced("10 millis") });
       expect(yield* Effect.promise(() => admin.llen(key))).toBeGreaterThan(4);
       const known = yield* log.read(0, 1);
       const newcomer = yield* (yield* connect(prefix)).read(0, 1);

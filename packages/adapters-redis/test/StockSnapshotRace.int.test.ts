@@ -1,4 +1,4 @@
-import { StockLedger } from "@org/saga-core";
+import { type StockCommand, StockLedger } from "@org/saga-core";
 import { Contract } from "@org/saga-core/testing";
 import { realServer } from "@tools/servers/testing";
 import { Deferred, Effect, Layer, Random, Schedule, Scope } from "effect";
@@ -24,6 +24,15 @@ const clientOf = (prefix: string) =>
 const connect = Effect.fnUntraced(function* (prefix: string, options: RedisStockLog.Options) {
   const [layer] = yield* clientOf(prefix);
   return yield* Effect.provide(RedisStockLog.make(options), layer);
+});
+
+/** A log of its own, with what came of these commands. */
+const begun = Effect.fnUntraced(function* (commands: ReadonlyArray<StockCommand>) {
+  const prefix = yield* Contract.unique("snap");
+  const log = yield* connect(prefix, { broken: "pass" });
+  yield* log.open(0, 1, StockLedger.empty);
+  yield* log.execute(0, 1, commands);
+  return { prefix, log };
 });
 
 /** The shard of another process, what it asks passes by `hook` first. */
@@ -61,10 +70,7 @@ const taken = (shard: StockShard.Shard) =>
 describe.runIf(url !== "")("a snapshot beside others", () => {
   test("stands for nothing that another one has trimmed away, however late that is heard of", { timeout: 30_000 }, () =>
     Effect.gen(function* () {
-      const prefix = yield* Contract.unique("snap");
-      const log = yield* connect(prefix, { broken: "pass" });
-      yield* log.open(0, 1, StockLedger.empty);
-      yield* log.execute(0, 1, [receive(100)]);
+      const { prefix, log } = yield* begun([receive(100)]);
       const faster = yield* Deferred.make<void>();
       const isWaiting = yield* Deferred.make<void>();
       const slow = yield* shardOf(prefix, {
@@ -91,10 +97,7 @@ describe.runIf(url !== "")("a snapshot beside others", () => {
 
   test("leaves its process at the end of the log, also if a reader comes upon its entry first", () =>
     Effect.gen(function* () {
-      const prefix = yield* Contract.unique("snap");
-      const log = yield* connect(prefix, { broken: "pass" });
-      yield* log.open(0, 1, StockLedger.empty);
-      yield* log.execute(0, 1, [receive(10), reserve("first")]);
+      const { prefix } = yield* begun([receive(10), reserve("first")]);
       let read: Effect.Effect<void> = Effect.void;
       const { shard, process } = yield* shardOf(prefix, {
         after: (operation) => (operation === "StockLog.execute" ? read : Effect.void),
@@ -109,10 +112,7 @@ describe.runIf(url !== "")("a snapshot beside others", () => {
 
   test("removes what another process kept, and did not live to name", () =>
     Effect.gen(function* () {
-      const prefix = yield* Contract.unique("snap");
-      const log = yield* connect(prefix, { broken: "pass" });
-      yield* log.open(0, 1, StockLedger.empty);
-      yield* log.execute(0, 1, [receive(10), reserve("first")]);
+      const { prefix, log } = yield* begun([receive(10), reserve("first")]);
       const { shard, process } = yield* shardOf(prefix, {});
       const ready = yield* prepared(shard);
       const orphan = Effect.gen(function* () {

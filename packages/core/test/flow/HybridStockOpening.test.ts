@@ -49,6 +49,14 @@ const slowAt =
   (name) =>
     name === point ? Effect.sleep(millis) : Effect.void;
 
+/** A process with goods, and the generation that serves. */
+const stocked = Effect.gen(function* () {
+  const world = yield* World.make;
+  const stock = yield* world.connect();
+  yield* World.whilePassing(stock.execute([World.receive(3)]));
+  return { ...world, stock, generation: world.books.serving.generation };
+});
+
 test("a generation that takes long to open is done without meanwhile, and not begun again by all who wait", () =>
   Effect.gen(function* () {
     const { connect, server, books } = yield* World.make;
@@ -75,11 +83,8 @@ test("a generation that takes long to open is done without meanwhile, and not be
 
 test("a generation is opened though whoever came upon its end has gone", () =>
   Effect.gen(function* () {
-    const { connect, server, books } = yield* World.make;
-    const stock = yield* connect();
-    yield* World.whilePassing(stock.execute([World.receive(3)]));
+    const { server, books, stock, generation } = yield* stocked;
     server.restart("second");
-    const { generation } = books.serving;
     const slow = slowAt("StockLog.open.before", 100);
     const looking = yield* Effect.forkChild(Effect.provideService(stock.balances([World.apple]), FaultPoint.Handler, slow));
     yield* TestClock.adjust(1);
@@ -93,10 +98,7 @@ test("a generation is opened though whoever came upon its end has gone", () =>
 
 test("a newcomer that needs long to read a log asks it all the same, and ends nobody's generation", () =>
   Effect.gen(function* () {
-    const { connect, books } = yield* World.make;
-    const one = yield* connect();
-    yield* World.whilePassing(one.execute([World.receive(3)]));
-    const { generation } = books.serving;
+    const { connect, books, generation } = yield* stocked;
     const slow = slowAt("StockLog.execute.before", HybridStockShard.ASK_TIMEOUT_MS * 10);
     const newcomer = yield* Effect.provideService(connect(), FaultPoint.Handler, slow);
     expect(wordOf(yield* World.whilePassing(newcomer.execute([World.reserve("a")])))).toEqual(["Reserved"]);
@@ -107,10 +109,7 @@ test("a newcomer that needs long to read a log asks it all the same, and ends no
 
 test("questions that fail together are one failure: a lost connection ends no generation", () =>
   Effect.gen(function* () {
-    const { connect, server, books } = yield* World.make;
-    const stock = yield* connect();
-    yield* World.whilePassing(stock.execute([World.receive(3)]));
-    const { generation } = books.serving;
+    const { server, books, stock, generation } = yield* stocked;
     const slow = slowAt("StockLog.read.before", 10);
     const look = Effect.forkChild(Effect.provideService(stock.balances([World.apple]), FaultPoint.Handler, slow));
     const asking = yield* Effect.replicateEffect(look, 10);
