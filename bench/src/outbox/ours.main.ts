@@ -61,7 +61,8 @@ const handle = Batch.isolate(
     const client = yield* PgClient.PgClient;
     const inbox = yield* Inbox;
     const ids = envelopes.map(({ id }) => id);
-    for (const { key } of envelopes) begun.set(key, performance.now());
+    const now = performance.now();
+    for (const { key } of envelopes) begun.set(key, now);
     const effects = Effect.flatMap(inbox.admit(CONSUMER, ids), (verdicts) =>
       client.within("bench.handle", Workload.effectMany(SCHEMA), [
         envelopes.flatMap(({ key }, index) => (verdicts[index] === "First" ? [key] : [])),

@@ -31,7 +31,7 @@ export const variables = {
   MAILBOX_BATCH_MAX: { fallback: "256", purpose: "commands of one transaction, at most" },
   MAILBOX_IN_FLIGHT: { fallback: "2", purpose: "transactions of commands at a time; each holds a connection" },
   RELAY_SHARDS_IN_FLIGHT: { fallback: "4", purpose: "shards of the outbox published at a time; each holds a connection" },
-  RELAY_BATCH_MAX: { fallback: "500", purpose: "messages of one shard published at once, at most" },
+  RELAY_BATCH_MAX: { fallback: "1000", purpose: "messages of one shard published at once, at most" },
   CONSUMER_PARTITIONS: { fallback: "8", purpose: "partitions whose messages are handled at a time" },
   CONSUMER_BATCH_MAX: { fallback: "500", purpose: "messages of one partition handled at once, at most" },
   WORKER_TIMERS_MAX: { fallback: "200", purpose: "timers fired at once, at most" },

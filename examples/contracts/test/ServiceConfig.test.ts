@@ -99,7 +99,7 @@ describe("ServiceConfig", () => {
     ["MAILBOX_BATCH_MAX", "many", "from 1 to 10000, or remove it for 256"],
     ["MAILBOX_IN_FLIGHT", "0", "from 1 to 256, or remove it for 2"],
     ["RELAY_SHARDS_IN_FLIGHT", "1.5", "from 1 to 256, or remove it for 4"],
-    ["RELAY_BATCH_MAX", "0", "from 1 to 10000, or remove it for 500"],
+    ["RELAY_BATCH_MAX", "0", "from 1 to 10000, or remove it for 1000"],
     ["CONSUMER_PARTITIONS", "-1", "from 1 to 256, or remove it for 8"],
     ["CONSUMER_BATCH_MAX", "0", "from 1 to 10000, or remove it for 500"],
     ["WORKER_TIMERS_MAX", "0", "from 1 to 10000, or remove it for 200"],

@@ -58,3 +58,9 @@ export const bySlot = <E, R>(
       ),
     { discard: true },
   );
+
+/** The lowest and the highest. */
+export const rangeOf = (seqs: ReadonlyArray<number>): readonly [number, number] => [
+  seqs.reduce((low, seq) => Math.min(low, seq), Number.POSITIVE_INFINITY),
+  seqs.reduce((high, seq) => Math.max(high, seq), 0),
+];

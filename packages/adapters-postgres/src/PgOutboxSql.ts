@@ -24,9 +24,7 @@ const CHOSEN = `slot = $1 and shard = $2 and seq = any($3::bigint[]) and ${REFUS
  * looked up in a hash. A list that the planner thinks short would be compared element by element, with everything that waits in
  * the shard; and a join it may turn around.
  */
-const CLAIMED = `slot = $1 and shard = $2 and ${PENDING}
-  and seq between (select min(seq) from unnest($3::bigint[]) as m(seq)) and (select max(seq) from unnest($3::bigint[]) as m(seq))
-  and (seq in (select unnest($3::bigint[]))) is true`;
+const CLAIMED = `slot = $1 and shard = $2 and ${PENDING} and seq between $4 and $5 and (seq in (select unnest($3::bigint[]))) is true`;
 
 const META = `id, type, topic, aggregateid, ${PgTime.millis("occurred_at")} as occurred_at, correlation_id, causation_id, step_key, saga,
   traceparent, tracestate`;
@@ -74,7 +72,7 @@ select seq::float8 as seq, slot, ${META}, payload::text as payload,
 from ${tables}outbox o where shard = $1 and ${PENDING} order by o.seq limit $2::int`,
   /** One partition at a time: the others are pruned. By the index that the claim came by. */
   markSent: `update ${tables}outbox set sent_at = clock_timestamp() where ${CLAIMED}`,
-  park: `update ${tables}outbox set parked_at = clock_timestamp(), parked_as = $4 where ${CLAIMED}`,
+  park: `update ${tables}outbox set parked_at = clock_timestamp(), parked_as = $6 where ${CLAIMED}`,
   /** Counts of index entries that end at a bound, and the head of each shard. */
   backlog: `
 with recursive heads as (

@@ -61,7 +61,7 @@ export class Load {
   readonly failures: Array<StoreError | Mailbox.MailboxFull> = [];
   /** Never expected: an outage that was blamed on an item, or a defect. */
   readonly poisoned: Array<string> = [];
-  readonly broker = new MemoryBus.Broker();
+  readonly broker = new MemoryBus.Broker({ keepsPublished: true });
   /** What the bus does before it takes messages. */
   beforePublish: Effect.Effect<void> = Effect.void;
   isEnding = false;

@@ -201,7 +201,8 @@ describe.runIf(server !== null)("the ring of the outbox", () => {
       `select slot, seq from ${SCHEMA}.outbox where shard = 1 and sent_at is null order by seq limit 100`,
     );
     const slot = claimed[0]?.slot ?? 0;
-    const mark = await planOf(sql.markSent, [slot, 1, claimed.map(({ seq }) => seq)]);
+    const seqs = claimed.map(({ seq }) => seq);
+    const mark = await planOf(sql.markSent, [slot, 1, seqs, seqs.at(0), seqs.at(-1)]);
     expect(mark).toMatch(new RegExp(`Index Scan using outbox_${slot}_\\w+ on .* \\(actual rows=100 `));
     expect(mark).not.toContain("Rows Removed by Filter");
     expect(mark).toContain("hashed SubPlan");

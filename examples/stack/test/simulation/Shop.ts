@@ -52,6 +52,7 @@ export interface Shop {
 export const make = (faultsUntil: number, topology: CheckoutTopology.Topology = "orchestrated") =>
   Effect.gen(function* (): Effect.fn.Return<Shop> {
     const broker = yield* MemoryBus.make({
+      keepsPublished: true,
       duplicate: 0.1,
       rewind: 0.1,
       delay: 0.1,

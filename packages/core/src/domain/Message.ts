@@ -144,9 +144,24 @@ export const decode = (known: Catalogue, encoded: Encoded): Result.Result<Envelo
   if (json === undefined) return unreadable("malformedJson", "the body is not JSON");
   const body = type.decode(json);
   if (Result.isFailure(body)) return unreadable("schemaMismatch", `the body does not match the schema of ${encoded.type}`);
-  const { payload: _, ...meta } = encoded;
-  return Result.succeed({ ...meta, body: body.success });
+  return Result.succeed(opened(encoded, body.success));
 };
+
+/** By name: to leave out a property is what took longest of reading a message (measured). */
+const opened = (encoded: Encoded, body: unknown): Envelope => ({
+  id: encoded.id,
+  type: encoded.type,
+  topic: encoded.topic,
+  key: encoded.key,
+  occurredAt: encoded.occurredAt,
+  correlationId: encoded.correlationId,
+  causationId: encoded.causationId,
+  stepKey: encoded.stepKey,
+  saga: encoded.saga,
+  traceparent: encoded.traceparent,
+  tracestate: encoded.tracestate,
+  body,
+});
 
 const VERSION = /^[a-z][a-zA-Z0-9.-]*\.v([1-9][0-9]*)$/;
 

@@ -69,14 +69,16 @@ class Group {
 export class Broker {
   /** Partitions of each topic. */
   readonly partitions: number;
-  /** What was published, in order; the newest `PUBLISHED_MAX`. */
+  /** What was published, in order; the newest `PUBLISHED_MAX`. Nothing, unless it is to be kept. */
   readonly published: Array<Message.Encoded> = [];
+  readonly #keepsPublished: boolean;
   readonly #topics = new Map<string, ReadonlyArray<Partition>>();
   readonly #groups = new Map<string, Group>();
   readonly #waiting = new Set<() => void>();
 
-  constructor(partitions: number = PARTITIONS) {
+  constructor(partitions: number = PARTITIONS, keepsPublished = false) {
     this.partitions = partitions;
+    this.#keepsPublished = keepsPublished;
   }
 
   /** Creates the topic, if it is new. */
@@ -103,7 +105,7 @@ export class Broker {
       const partition = this.partitionsOf(message.topic)[Shard.of(message.key, this.partitions)];
       if (partition === undefined) continue;
       partition.records.push(message);
-      this.published.push(message);
+      if (this.#keepsPublished) this.published.push(message);
       if (this.published.length >= PUBLISHED_MAX + TRIM_STEP) this.published.splice(0, TRIM_STEP);
       this.#trim(partition);
     }

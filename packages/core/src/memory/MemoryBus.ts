@@ -25,6 +25,8 @@ import { keyOf } from "./MemoryTable.ts";
 export interface Options {
   /** Partitions of each topic. */
   readonly partitions?: number;
+  /** Keep the newest of what is published in `Broker.published`, for whoever looks on: a test. */
+  readonly keepsPublished?: boolean;
   /** Lose the acknowledgement of a handled batch, so that it comes once more. */
   readonly duplicate?: number;
   /** Go back to what was acknowledged long ago, as after a consumer that was taken for dead, and deliver it again. */
@@ -52,10 +54,10 @@ export const REDELIVERY_MS = 100;
 export const REDELIVERY_MAX_MS = 5_000;
 
 export class Broker extends Log.Broker {
-  readonly chaos: Required<Omit<Options, "partitions">>;
+  readonly chaos: Required<Omit<Options, "partitions" | "keepsPublished">>;
 
   constructor(options: Options = {}) {
-    super(options.partitions);
+    super(options.partitions, options.keepsPublished);
     this.chaos = {
       duplicate: options.duplicate ?? 0,
       rewind: options.rewind ?? 0,
@@ -103,13 +105,12 @@ const publish = Effect.fnUntraced(function* (
   const refused = new Set<string>();
   const accepted: Array<Message.Encoded> = [];
   for (const message of messages) {
-    const lane = keyOf(message.topic, message.key);
-    if (refused.has(lane)) {
+    if (refused.size > 0 && refused.has(keyOf(message.topic, message.key))) {
       verdicts.push("Held");
       continue;
     }
     const tooLarge = message.payload.length > MESSAGE_BYTES_MAX;
-    if (tooLarge) refused.add(lane);
+    if (tooLarge) refused.add(keyOf(message.topic, message.key));
     else if (broker.partitionsOf(message.topic).length > 0) accepted.push(message);
     else {
       broker.append(accepted);

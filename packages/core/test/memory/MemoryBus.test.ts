@@ -44,7 +44,7 @@ const consumeInto = (got: Array<string>) =>
 
 const run = <A, E>(effect: Effect.Effect<A, E>): Promise<A> => Effect.runPromise(Effect.provide(effect, quiet));
 
-const withTopic = Effect.tap(MemoryBus.make(), (broker) => Effect.sync(() => broker.ensure(TOPIC)));
+const withTopic = Effect.tap(MemoryBus.make({ keepsPublished: true }), (broker) => Effect.sync(() => broker.ensure(TOPIC)));
 
 describe("MemoryBus", () => {
   it("outlives the layers on top of it", () =>
@@ -160,12 +160,15 @@ describe("MemoryBus", () => {
     expect(broker.lag("slow")).toBe(5);
   });
 
-  it("keeps the newest of what was published", async () => {
-    const broker = new MemoryBroker.Broker(1);
-    broker.ensure(TOPIC);
+  it("keeps the newest of what was published, if it is asked to", async () => {
     const sample = await Effect.runPromise(message("key", 1));
-    for (let count = 0; count < MemoryBroker.PUBLISHED_MAX + 1_000; count++) broker.append([sample]);
-    expect(broker.published.length).toBe(MemoryBroker.PUBLISHED_MAX);
+    const kept = [true, false].map((keepsPublished) => {
+      const broker = new MemoryBroker.Broker(1, keepsPublished);
+      broker.ensure(TOPIC);
+      for (let count = 0; count < MemoryBroker.PUBLISHED_MAX + 1_000; count++) broker.append([sample]);
+      return broker.published.length;
+    });
+    expect(kept).toEqual([MemoryBroker.PUBLISHED_MAX, 0]);
   });
 });
 
