@@ -42,12 +42,33 @@ describe("StockMailbox", () => {
       const callers = [yield* call(1), yield* call(few)];
       expect(batches).toEqual([1]);
       callers.push(yield* call(1));
+      yield* Effect.yieldNow;
       expect(batches).toEqual([1, few + 1]);
       callers.push(yield* call(few + 1));
       expect(batches).toEqual([1, few + 1]);
       yield* gate.open;
       yield* Effect.forEach(callers, Fiber.join);
       expect(batches).toEqual([1, few + 1, few + 1]);
+    }).pipe(Effect.scoped, Effect.runPromise));
+
+  test("shares a load among the batches in flight, and lets those who are answered ask again first", () =>
+    Effect.gen(function* () {
+      const running: Array<{ readonly size: number; readonly end: Effect.Effect<boolean> }> = [];
+      const run = Effect.fnUntraced(function* (commands: ReadonlyArray<StockCommand>) {
+        const gate = yield* Latch.make(false);
+        running.push({ size: commands.length, end: gate.open });
+        return yield* Effect.as(gate.await, decide(commands));
+      });
+      const execute = yield* StockMailbox.make("test", run, { inFlightMax: 2 });
+      const load = 4 * StockMailbox.BESIDE_MIN;
+      yield* Effect.forEach(Array.from({ length: load }), (_, index) => Effect.forkScoped(Effect.forever(execute([release(`o${index}`)]))));
+      for (let index = 0; index < 6; index++) {
+        yield* Effect.yieldNow;
+        yield* running[index]?.end ?? Effect.die(new Error("no batch to end"));
+        yield* Effect.yieldNow;
+      }
+      const half = load / 2;
+      expect(running.map(({ size }) => size)).toEqual([1, half, half, half, half, half, half]);
     }).pipe(Effect.scoped, Effect.runPromise));
 
   test("refuses a defect by its name and place: its own text may quote the commands, and an error of a port is safe to log", () =>
