@@ -2,6 +2,7 @@
  * The statements of `PgInboxQueue`. A lane is a key's hash: what is `held` in a lane always has a `failed` one before it.
  */
 import { INBOX_SHARDS } from "@org/saga-core";
+import * as PgClaim from "./PgClaim.ts";
 import * as PgText from "./PgText.ts";
 import * as PgTime from "./PgTime.ts";
 
@@ -29,17 +30,24 @@ select shard from generate_series(0, ${INBOX_SHARDS - 1}) as s(shard)
 where exists (select from ${queue} q where q.consumer = $1 and q.shard = s.shard and state = 'ready')
   or exists (select from ${queue} q where q.consumer = $1 and q.shard = s.shard and ${DUE}) order by shard`,
     own: "select pg_try_advisory_xact_lock($1::int, $2::int) as owned",
-    due: `select ${COLUMNS} from ${queue} where consumer = $1 and shard = $2 and ${DUE} order by next_at limit $3::int`,
+    due: `
+select ${COLUMNS} from (
+  select *, ${PgClaim.before("record", "next_at")} from ${queue} where consumer = $1 and shard = $2 and ${DUE} order by next_at limit $3::int
+) d where ${PgClaim.WITHIN}`,
     behind: `
 select q.* from unnest($3::int[]) as l(lane) cross join lateral (
-  select ${COLUMNS} from ${queue} h where h.consumer = $1 and h.shard = $2 and h.lane = l.lane and h.state = 'held'
-  order by ${queuePosition("h")} limit $4::int
+  select ${COLUMNS} from (
+    select *, ${PgClaim.before("record", queuePosition("h"))} from ${queue} h
+    where h.consumer = $1 and h.shard = $2 and h.lane = l.lane and h.state = 'held' order by ${queuePosition("h")} limit $4::int
+  ) h where ${PgClaim.WITHIN}
 ) q`,
     // Each message of a stuck lane is met here once, and then held; so what is held costs nothing.
     fresh: `
 with first as materialized (
-  select ${COLUMNS} from ${queue} f where consumer = $1 and shard = $2 and state = 'ready'
-  order by ${queuePosition("f")} limit $3::int
+  select ${COLUMNS} from (
+    select *, ${PgClaim.before("record", queuePosition("f"))} from ${queue} f where consumer = $1 and shard = $2 and state = 'ready'
+    order by ${queuePosition("f")} limit $3::int
+  ) f where ${PgClaim.WITHIN}
 ), held as (
   update ${queue} q set state = 'held' from first
   where $4::bool and q.consumer = $1 and q.message_id = any(array(select message_id from first)) and ${PgText.equal("q.message_id", "first.message_id")} and exists (

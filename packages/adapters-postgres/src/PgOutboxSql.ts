@@ -3,6 +3,7 @@
  * small probe a partition, so that no statement of a relay looks at what was sent, or at what waits behind what it takes.
  */
 import { BACKLOG_COUNT_MAX } from "@org/saga-core";
+import * as PgClaim from "./PgClaim.ts";
 import * as PgText from "./PgText.ts";
 import * as PgTime from "./PgTime.ts";
 
@@ -63,13 +64,16 @@ select shard from pending where shard is not null`,
   /** Waits for the owner: at most the lock timeout. */
   ownWaiting: `select ${BY_INDEX} from pg_advisory_xact_lock($1::int, $2::int)`,
   /**
-   * The oldest of a shard, from all partitions merged. The keys that wait behind a refused message are few, and are looked
-   * up once.
+   * The oldest of a shard, from all partitions merged; the first one always. The keys that wait behind a refused message are few, and
+   * are looked up once.
    */
   claim: `
-select seq::float8 as seq, slot, ${META}, payload::text as payload,
+select o.seq::float8 as seq, slot, ${META}, payload::text as payload,
   (topic, aggregateid) in (select topic, aggregateid from ${tables}outbox where shard = $1 and ${BLOCKING}) as held
-from ${tables}outbox o where shard = $1 and ${PENDING} order by o.seq limit $2::int`,
+from (
+  select *, ${PgClaim.before("payload", "seq")}
+  from ${tables}outbox where shard = $1 and ${PENDING} order by seq limit $2::int
+) o where ${PgClaim.WITHIN} order by o.seq`,
   /** One partition at a time: the others are pruned. By the index that the claim came by. */
   markSent: `update ${tables}outbox set sent_at = clock_timestamp() where ${CLAIMED}`,
   park: `update ${tables}outbox set parked_at = clock_timestamp(), parked_as = $6 where ${CLAIMED}`,

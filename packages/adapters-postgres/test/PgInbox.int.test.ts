@@ -3,6 +3,7 @@ import { Inbox, InboxQueue, UnitOfWork } from "@org/saga-core";
 import { realServer } from "@tools/servers/testing";
 import { Effect, ManagedRuntime } from "effect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import * as PgClaim from "../src/PgClaim.ts";
 import * as PgClient from "../src/PgClient.ts";
 import * as PgInboxQueueSql from "../src/PgInboxQueueSql.ts";
 import * as PgStores from "../src/PgStores.ts";
@@ -96,6 +97,36 @@ describe.runIf(server !== null)("much of an inbox", () => {
     expect(plans.due).toContain("inbox_queue_due_idx");
     expect(plans.behind).toContain("inbox_queue_held_idx");
     expect(plans.promote).toContain("inbox_queue_held_idx");
+  });
+
+  it("hands over large messages up to a size, never less than one: what is new, what is due again, and what is held behind it", async () => {
+    const passes = await runtime.runPromise(
+      Effect.gen(function* () {
+        const large = `json_build_object('id', n, 'text', (select string_agg(md5(random()::text), '') from generate_series(1, ${PgClaim.BYTES_MAX / 3 / 32}) where n > 0))`;
+        const insert = (lane: string, state: string) =>
+          sql(`insert into @inbox_queue (consumer, message_id, shard, lane, topic, partition_no, offset_no, type, key, record, state, next_at)
+            select 'large', '${state}-' || n, 1, ${lane}, 't', 0, n, 'x', 'k', ${large}, '${state}', case '${state}' when 'failed' then now() end
+            from generate_series(1, 5) n`);
+        yield* insert("n", "failed");
+        yield* insert("1", "held");
+        yield* insert("10 + n", "ready");
+        const queue = yield* InboxQueue;
+        const sizes: Array<number> = [];
+        const pass = queue.process("large", 1, 1_000, "wait", (messages) =>
+          Effect.sync(() => {
+            sizes.push(messages.length);
+            return messages.map(() => ({ _tag: "Handled" as const }));
+          }),
+        );
+        for (let left = true; left;) {
+          const result = yield* pass;
+          left = result._tag === "Processed" && result.handled > 0;
+        }
+        return sizes;
+      }),
+    );
+    // Of what failed, is held and is new three each, then what is left.
+    expect(passes).toEqual([9, 6]);
   });
 
   it("holds each message of a stuck key once, and hands over the others", async () => {

@@ -1,8 +1,10 @@
 /** The outbox's relays on a real server: one owner a shard, failing over, never out of order. */
 import { type Message, Outbox, OUTBOX_SHARDS, type PublishVerdict, Shard, UnitOfWork } from "@org/saga-core";
 import { realServer } from "@tools/servers/testing";
-import { Deferred, Duration, Effect, Fiber, ManagedRuntime } from "effect";
+import { randomBytes } from "node:crypto";
+import { Deferred, Duration, Effect, Fiber, ManagedRuntime, Predicate } from "effect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import * as PgClaim from "../src/PgClaim.ts";
 import * as PgClient from "../src/PgClient.ts";
 import * as PgOutboxRing from "../src/PgOutboxRing.ts";
 import * as PgStores from "../src/PgStores.ts";
@@ -65,6 +67,22 @@ describe.runIf(server !== null)("relays on a server", () => {
     );
     return { fiber, reached: Effect.runPromise(Deferred.await(reached)), proceed: Deferred.succeed(proceed, undefined) };
   };
+
+  it("a claim of large messages ends at a size, never before its first; what is behind comes with the next ones, in order", async () => {
+    const shard = Shard.of("large", OUTBOX_SHARDS);
+    const size = PgClaim.BYTES_MAX / 5;
+    const payloads = [1, 2, 3, 4, 5, 6, 7, 8].map((n) => JSON.stringify({ n, text: randomBytes(size / 2).toString("hex") }));
+    payloads.push(JSON.stringify({ n: 9, text: randomBytes(3 * size).toString("hex") }), JSON.stringify({ n: 10, text: "" }));
+    await left.runPromise(append(payloads.map((payload) => ({ ...message("large", 0), payload }))));
+    const passes: Array<ReadonlyArray<unknown>> = [];
+    for (;;) {
+      const seen: Array<Message.Encoded> = [];
+      await left.runPromise(drain(shard, seen));
+      if (seen.length === 0) break;
+      passes.push(numbers(seen).map((body) => (Predicate.hasProperty(body, "n") ? body.n : body)));
+    }
+    expect(passes).toEqual([[1, 2, 3, 4, 5], [6, 7, 8, 9], [10]]);
+  });
 
   it("a shard has one owner among all processes, and each service its own shards", async () => {
     const shard = Shard.of("owned", OUTBOX_SHARDS);
