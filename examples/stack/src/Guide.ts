@@ -33,13 +33,9 @@ export const operating = (settings: ReadonlyArray<readonly [ServiceConfig.Variab
   "  npm run saga -- outbox status --schema order",
 ];
 
-/** The password of a server that somebody else runs: three stars in its place. */
-const withoutPassword = (value: string): string => {
-  if (!URL.canParse(value)) return value;
-  const url = new URL(value);
-  if (url.password !== "") url.password = "***";
-  return url.password === "" ? value : url.href;
-};
+/** The password of a server that somebody else runs: three stars in its place, wherever a URL may have it. */
+const withoutPassword = (value: string): string =>
+  value.replace(/(\/\/[^/@]*?:)[^/]*@/, "$1***@").replaceAll(/([?&](?:ssl)?password=)[^&]*/gi, "$1***");
 
 /** For a POSIX shell. */
 export const commands = (url: string, sample: Sample | null): ReadonlyArray<string> => [

@@ -61,6 +61,14 @@ describe("the guide", () => {
     ]);
   });
 
+  it("hides a password wherever a URL may have it", () => {
+    const shown = (url: string) => Guide.operating([["SAGA_PG_URL", url]]).find((line) => line.startsWith("  export"));
+    expect(shown("postgres://me:hunter2@h1:1,h2:2/db")).toBe("  export SAGA_PG_URL='postgres://me:***@h1:1,h2:2/db'");
+    expect(shown("postgres://h/db?user=me&password=hunter2&sslpassword=hunter2&sslmode=require")).toBe(
+      "  export SAGA_PG_URL='postgres://h/db?user=me&password=***&sslpassword=***&sslmode=require'",
+    );
+  });
+
   it("asks about an order only if there is one", () => {
     expect(Guide.commands(order.url, null).join("\n")).not.toContain("cancel");
     const commands = Guide.commands(order.url, { orderId: "o-1", customerId: "ada" }).join("\n");
