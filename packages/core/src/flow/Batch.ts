@@ -53,6 +53,22 @@ export const leftAlone = (mailbox: string, what: string, version: number): LeftA
 
 export type Failure = Poisoned | LeftAlone | StoreError;
 
+/**
+ * A batch begins beside another one when so many items wait. Beginning at once would make more and smaller commits of the same load:
+ * 18 % fewer orders a second at 64 connections (measured, as was 16: 10 % fewer; 48 is no better).
+ */
+export const BESIDE_MIN = 32;
+
+/**
+ * Items of the next batch, at most, of a `load` that waits or is in flight: its share. One that took all would leave the others little,
+ * and a small batch is over before the next large one is made: then the server waits (measured: 32 and 224 in turn answer three quarters of
+ * what 128 and 128 do).
+ */
+export const shareOf = (load: number, inFlightMax: number, max: number): number => {
+  const share = Math.ceil(load / inFlightMax);
+  return share < BESIDE_MIN ? max : Math.min(share, max);
+};
+
 /** How long a batch is run again while the store is away or busy, in milliseconds, before its callers are told. The last run may take longer. */
 export const RETRY_FOR_MS = 10_000;
 

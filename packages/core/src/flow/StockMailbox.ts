@@ -34,9 +34,6 @@ export const CAPACITY = 100_000;
 /** Commands of one batch, unless one call has more: beyond some hundreds nothing is gained (measured), and locks are held longer. */
 export const BATCH_MAX = 512;
 
-/** A batch begins beside another one when so many commands wait: fewer would make more and smaller commits of the same load. */
-export const BESIDE_MIN = 32;
-
 /** `run` decides and writes a batch; it may be run again with the same commands. */
 export const make = Effect.fnUntraced(function* <R>(
   name: string,
@@ -159,7 +156,7 @@ class Queue {
   take(): ReadonlyArray<Call> {
     const [oldest] = this.#calls;
     if (oldest === undefined || !this.#isReady) return [];
-    const max = this.#share;
+    const max = Batch.shareOf(this.#waiting + this.#begun, this.#inFlightMax, BATCH_MAX);
     const batch: Array<Call> = [];
     const passed: Array<Call> = [];
     let commands = 0;
@@ -205,16 +202,7 @@ class Queue {
   }
 
   get #isReady(): boolean {
-    return this.#waiting >= (this.#running === 0 ? 1 : BESIDE_MIN);
-  }
-
-  /**
-   * Commands of the next batch, at most. One that took all would leave the others little, and a small batch is over before the next
-   * large one is made: then the server waits (measured: 32 and 224 in turn answer three quarters of what 128 and 128 do).
-   */
-  get #share(): number {
-    const share = Math.ceil((this.#waiting + this.#begun) / this.#inFlightMax);
-    return share < BESIDE_MIN ? BATCH_MAX : Math.min(share, BATCH_MAX);
+    return this.#waiting >= (this.#running === 0 ? 1 : Batch.BESIDE_MIN);
   }
 
   #tell(): void {

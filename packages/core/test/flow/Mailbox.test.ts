@@ -329,6 +329,26 @@ describe("a mailbox", () => {
     expect(second).toBeLessThan(100);
   });
 
+  it("shares a load among the batches in flight, and lets those who are answered ask again first", () => {
+    const sizes: Array<number> = [];
+    const load = 4 * Batch.BESIDE_MIN;
+    simulate(
+      Effect.gen(function* () {
+        const box = yield* mailbox((items) => {
+          sizes.push(items.length);
+          return Effect.as(Effect.sleep(100), values(items));
+        });
+        for (let value = 0; value < load; value += 1) yield* Effect.forkScoped(Effect.forever(box.submit(item(value))));
+        yield* Effect.sleep(1_000);
+      }),
+    );
+    const [first, ...others] = sizes;
+    expect(first).toBe(1);
+    // Whoever is scheduled first: none takes more than its half, nor begins with too few.
+    expect(others.filter((size) => size > load / 2 || size < Batch.BESIDE_MIN)).toEqual([]);
+    expect(others.length).toBeGreaterThan(10);
+  });
+
   it("goes on with the others while a key is in flight, and with that key afterwards", () => {
     const started: Array<ReadonlyArray<number>> = [];
     simulate(

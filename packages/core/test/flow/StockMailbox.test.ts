@@ -1,6 +1,6 @@
 import { Effect, Exit, Fiber, Latch, Result, Scope } from "effect";
 import { describe, expect, test } from "vitest";
-import { OrderId, StockLedger, StockMailbox, StoreError, type StockCommand } from "../../src/index.ts";
+import { Batch, OrderId, StockLedger, StockMailbox, StoreError, type StockCommand } from "../../src/index.ts";
 
 const release = (id: string): StockCommand => ({ _tag: "Release", orderId: OrderId.make(id) });
 
@@ -38,7 +38,7 @@ describe("StockMailbox", () => {
       const execute = yield* StockMailbox.make("test", run, { inFlightMax: 2 });
       const call = (count: number) =>
         Effect.tap(Effect.forkChild(execute(Array.from({ length: count }, (_, index) => release(`o${index}`)))), () => Effect.yieldNow);
-      const few = StockMailbox.BESIDE_MIN - 1;
+      const few = Batch.BESIDE_MIN - 1;
       const callers = [yield* call(1), yield* call(few)];
       expect(batches).toEqual([1]);
       callers.push(yield* call(1));
@@ -60,7 +60,7 @@ describe("StockMailbox", () => {
         return yield* Effect.as(gate.await, decide(commands));
       });
       const execute = yield* StockMailbox.make("test", run, { inFlightMax: 2 });
-      const load = 4 * StockMailbox.BESIDE_MIN;
+      const load = 4 * Batch.BESIDE_MIN;
       yield* Effect.forEach(Array.from({ length: load }), (_, index) => Effect.forkScoped(Effect.forever(execute([release(`o${index}`)]))));
       for (let index = 0; index < 6; index++) {
         yield* Effect.yieldNow;
