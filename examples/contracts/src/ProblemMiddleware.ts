@@ -105,6 +105,7 @@ const isUndeclared = (headers: Headers.Headers, length: number): boolean =>
   (headers["content-encoding"] ?? "identity") !== "identity";
 
 const undeclared = "say application/json in Content-Type, and no Content-Encoding";
+const noObject = "the body has to be a JSON object";
 const tooLarge = `at most ${BODY_BYTES_MAX} bytes`;
 
 const ofCause = (cause: Cause.Cause<unknown>): Effect.Effect<HttpServerResponse.HttpServerResponse> =>
@@ -132,6 +133,8 @@ const refusal = (error: HttpApiError.HttpApiSchemaError): HttpServerResponse.Htt
   // The only failure of a body as a whole that is no schema's: `JSON.parse` refused it.
   if (issue._tag === "InvalidValue") return Problem.response("malformed_json");
   const errors = flawsOf("body", issue);
+  // Such a flaw says no more than the schema's name.
+  if (errors.some(({ pointer }) => pointer === "")) return Problem.response("invalid_request", { detail: noObject, errors });
   return Problem.response(leaves(issue).every(({ _tag }) => _tag === "UnexpectedKey") ? "unknown_field" : "invalid_request", { errors });
 };
 
@@ -193,8 +196,9 @@ const complete = (answer: HttpServerResponse.HttpServerResponse, url: string): H
     answer.body._tag === "Uint8Array" && answer.body.contentType.startsWith(ProblemDetails.contentType)
       ? decodeProblem(new TextDecoder().decode(answer.body.body))
       : Option.none();
+  const code = ProblemCode.ofStatus(answer.status);
   const problem = Option.match(known, {
-    onNone: () => Problem.response(ProblemCode.ofStatus(answer.status), { instance }),
+    onNone: () => Problem.response(code, code === "unsupported_media_type" ? { detail: undeclared, instance } : { instance }),
     onSome: (body) => ProblemDetails.toResponse({ ...body, instance }),
   });
   const kept = ["allow", "retry-after", "www-authenticate"].flatMap((name): ReadonlyArray<readonly [string, string]> => {

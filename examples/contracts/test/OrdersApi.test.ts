@@ -177,6 +177,23 @@ describe("OrdersApi", () => {
     );
   }
 
+  const told: ReadonlyArray<readonly [name: string, sent: Sent, detail: string]> = [
+    ["no body", {}, "the body has to be a JSON object"],
+    ["a list", { body: "[]" }, "the body has to be a JSON object"],
+    ["another type", { body: json(good), type: "text/plain" }, "say application/json in Content-Type, and no Content-Encoding"],
+  ];
+
+  for (const [name, sent, detail] of told) {
+    it.effect(`says of ${name} what the body has to be`, () =>
+      withService(() =>
+        Effect.gen(function* () {
+          const body: unknown = yield* (yield* send(sent)).json;
+          assert.deepInclude(body, { detail });
+        }),
+      ),
+    );
+  }
+
   it.effect("tells which headers are missing", () =>
     withService(() =>
       Effect.gen(function* () {
