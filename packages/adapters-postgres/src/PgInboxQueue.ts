@@ -111,6 +111,7 @@ const store = Effect.fnUntraced(function* (
 interface Row {
   readonly message_id: string;
   readonly lane: number;
+  readonly key: string;
   readonly topic: string;
   readonly partition_no: number;
   readonly offset_no: number;
@@ -168,9 +169,9 @@ const processOwned = Effect.fnUntraced(function* <R>(
 const claim = Effect.fnUntraced(function* ({ client, sql }: Queue, { consumer, shard, max, policy }: Pass) {
   const share = Math.ceil(max / 2);
   const due = (yield* client.within<Row>(OPERATION, sql.due, [consumer, shard, share])).rows;
-  const lanes = [...new Set(due.map((row) => row.lane))];
-  const followers = lanes.length === 0 ? 0 : Math.floor((share - due.length) / lanes.length);
-  const behind = followers === 0 ? [] : (yield* client.within<Row>(OPERATION, sql.behind, [consumer, shard, lanes, followers])).rows;
+  const followers = due.length === 0 ? 0 : Math.floor((share - due.length) / due.length);
+  const values = [consumer, shard, due.map((row) => row.lane), due.map((row) => row.key), followers];
+  const behind = followers === 0 ? [] : (yield* client.within<Row>(OPERATION, sql.behind, values)).rows;
   const again = [...due, ...behind].toSorted(comparePositions);
   const fresh = yield* client.within<FreshRow>(OPERATION, sql.fresh, [consumer, shard, max - again.length, policy === "wait"]);
   return { again, fresh: fresh.rows };

@@ -6,7 +6,7 @@ import * as PgClaim from "./PgClaim.ts";
 import * as PgText from "./PgText.ts";
 import * as PgTime from "./PgTime.ts";
 
-const COLUMNS = "message_id, lane, topic, partition_no, offset_no::float8 as offset_no, problem, attempts, record";
+const COLUMNS = "message_id, lane, key, topic, partition_no, offset_no::float8 as offset_no, problem, attempts, record";
 const POSITION = "topic, partition_no, offset_no";
 
 export const statements = (tables: string) => {
@@ -34,14 +34,17 @@ where exists (select from ${queue} q where q.consumer = $1 and q.shard = s.shard
 select ${COLUMNS} from (
   select *, ${PgClaim.before("record", "next_at")} from ${queue} where consumer = $1 and shard = $2 and ${DUE} order by next_at limit $3::int
 ) d where ${PgClaim.WITHIN}`,
+    // Of the keys of what is due alone: another key of their lane may have a failed one before it that is not due. The size is that of all together.
     behind: `
-select q.* from unnest($3::int[]) as l(lane) cross join lateral (
-  select ${COLUMNS} from (
-    select *, ${PgClaim.before("record", queuePosition("h"))} from ${queue} h
-    where h.consumer = $1 and h.shard = $2 and h.lane = l.lane and h.state = 'held' order by ${queuePosition("h")} limit $4::int
-  ) h where ${PgClaim.WITHIN}
-) q`,
-    // Each message of a stuck lane is met here once, and then held; so what is held costs nothing.
+select ${COLUMNS} from (
+  select q.*, ${PgClaim.before("q.record", `q.lane, q.key, ${queuePosition("q")}`)}
+  from (select distinct lane, key from unnest($3::int[], $4::text[]) as d(lane, key)) l cross join lateral (
+    select * from ${queue} h where h.consumer = $1 and h.shard = $2 and h.lane = l.lane and h.key = l.key and h.state = 'held'
+    order by ${queuePosition("h")} limit $5::int
+  ) q
+) h where ${PgClaim.WITHIN}`,
+    // Each message of a stuck lane is met here once, and then held; so what is held costs nothing. Nothing is joined: where statistics are late, each row
+    // would be compared with each other one, or with all that failed (measured: 1,000 rows in 0.6 s, 500 beside 30,000 that failed in 9 s).
     fresh: `
 with first as materialized (
   select ${COLUMNS} from (
@@ -49,12 +52,13 @@ with first as materialized (
     order by ${queuePosition("f")} limit $3::int
   ) f where ${PgClaim.WITHIN}
 ), held as (
-  update ${queue} q set state = 'held' from first
-  where $4::bool and q.consumer = $1 and q.message_id = any(array(select message_id from first)) and ${PgText.equal("q.message_id", "first.message_id")} and exists (
-    select from ${queue} b where b.consumer = $1 and b.shard = $2 and b.lane = first.lane and b.state = 'failed')
+  update ${queue} q set state = 'held'
+  where $4::bool and q.consumer = $1 and q.message_id = any(array(
+    select first.message_id from first cross join lateral (
+      select from ${queue} b where b.consumer = $1 and b.shard = $2 and b.lane = first.lane and b.state = 'failed' limit 1) stuck))
   returning q.message_id
 )
-select first.*, held.message_id is not null as held from first left join held using (message_id) order by ${POSITION}`,
+select first.*, message_id in (select message_id from held) as held from first order by ${POSITION}`,
     remove: `delete from ${queue} where consumer = $1 and message_id = any($2::text[])`,
     fail: `
 update ${queue} q set state = 'failed', attempts = attempts + 1,

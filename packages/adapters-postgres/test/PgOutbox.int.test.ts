@@ -1,5 +1,5 @@
 /** The outbox's relays on a real server: one owner a shard, failing over, never out of order. */
-import { type Message, Outbox, OUTBOX_SHARDS, type PublishVerdict, Shard, UnitOfWork } from "@org/saga-core";
+import { Limits, type Message, Outbox, OUTBOX_SHARDS, type PublishVerdict, Shard, UnitOfWork } from "@org/saga-core";
 import { realServer } from "@tools/servers/testing";
 import { randomBytes } from "node:crypto";
 import { Deferred, Duration, Effect, Fiber, ManagedRuntime, Predicate } from "effect";
@@ -82,6 +82,16 @@ describe.runIf(server !== null)("relays on a server", () => {
       passes.push(numbers(seen).map((body) => (Predicate.hasProperty(body, "n") ? body.n : body)));
     }
     expect(passes).toEqual([[1, 2, 3, 4, 5], [6, 7, 8, 9], [10]]);
+  });
+
+  it("a claim of messages that are stored compressed ends at a size as well: not at what is stored of them", async () => {
+    const shard = Shard.of("compressed", OUTBOX_SHARDS);
+    const payload = JSON.stringify("y".repeat(Limits.MESSAGE_BYTES_MAX - 2));
+    await left.runPromise(append(Array.from({ length: 100 }, () => ({ ...message("compressed", 0), payload }))));
+    const seen: Array<Message.Encoded> = [];
+    await left.runPromise(drain(shard, seen));
+    expect(seen.length * payload.length).toBeLessThan(16 * PgClaim.BYTES_MAX);
+    while (seen.length < 100) await left.runPromise(drain(shard, seen));
   });
 
   it("a shard has one owner among all processes, and each service its own shards", async () => {
