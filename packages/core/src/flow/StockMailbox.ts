@@ -132,7 +132,7 @@ class Queue {
   #waiting = 0;
   /** Commands of batches that run. */
   #begun = 0;
-  #running = 0;
+  readonly #running = new Set<ReadonlyArray<Call>>();
   #isClosed = false;
   readonly #inFlightMax: number;
 
@@ -141,7 +141,7 @@ class Queue {
   }
 
   get isRunning(): boolean {
-    return this.#running > 0;
+    return this.#running.size > 0;
   }
 
   put(call: Call): void {
@@ -171,7 +171,7 @@ class Queue {
     this.#calls = passed.concat(this.#calls.slice(seen));
     this.#waiting -= commands;
     this.#begun += commands;
-    this.#running += 1;
+    this.#running.add(batch);
     this.#tell();
     return batch;
   }
@@ -181,7 +181,7 @@ class Queue {
       call.fail("Unknown", "the engine was closed");
       this.#begun -= call.commands.length;
     }
-    this.#running -= 1;
+    this.#running.delete(batch);
     this.#tell();
   }
 
@@ -199,10 +199,12 @@ class Queue {
     for (const call of this.#calls) call.fail("Unavailable", "the engine was closed");
     this.#calls = [];
     this.#waiting = 0;
+    // Whoever was interrupted between taking a batch and running it has not ended it.
+    for (const batch of this.#running) this.done(batch);
   }
 
   get #isReady(): boolean {
-    return this.#waiting >= (this.#running === 0 ? 1 : Batch.BESIDE_MIN);
+    return this.#waiting >= (this.#running.size === 0 ? 1 : Batch.BESIDE_MIN);
   }
 
   #tell(): void {

@@ -1,4 +1,4 @@
-import { Effect, Exit, Fiber, Latch, Result, Scope } from "effect";
+import { Effect, Exit, Fiber, Latch, Result, Scheduler, Scope } from "effect";
 import { describe, expect, test } from "vitest";
 import { Batch, OrderId, StockLedger, StockMailbox, StoreError, type StockCommand } from "../../src/index.ts";
 
@@ -8,6 +8,13 @@ const ids = (commands: ReadonlyArray<StockCommand>): ReadonlyArray<string> =>
   commands.map((command) => (command._tag === "Adjust" ? command.id : command.orderId));
 
 const decide = (commands: ReadonlyArray<StockCommand>) => StockLedger.decideBatch(StockLedger.initial, commands, 0).answers;
+
+/** A fiber gives way after every few operations, so it can be interrupted between any two. */
+class Restless extends Scheduler.MixedScheduler {
+  override shouldYield(fiber: { readonly currentOpCount: number }): boolean {
+    return fiber.currentOpCount >= 3;
+  }
+}
 
 describe("StockMailbox", () => {
   test("runs one batch at a time; what waits meanwhile is the next one, in order, and each caller gets its own answers", () =>
@@ -158,6 +165,20 @@ describe("StockMailbox", () => {
       expect(told.map((error) => error.reason)).toEqual(["Unknown", "Unavailable"]);
       expect(yield* Effect.flip(execute([release("c")]))).toMatchObject({ reason: "Unavailable" });
     }).pipe(Effect.runPromise));
+
+  test("leaves nobody waiting, at whatever step of its loops it is closed", () =>
+    Effect.gen(function* () {
+      for (let steps = 0; steps < 20; steps++) {
+        const scope = yield* Scope.make();
+        const run = (commands: ReadonlyArray<StockCommand>) => Effect.succeed(decide(commands));
+        const execute = yield* Scope.provide(StockMailbox.make("test", run, { inFlightMax: 2 }), scope);
+        const callers = yield* Effect.forEach(["a", "b", "c"], (name) => Effect.forkChild(Effect.exit(execute([release(name)]))));
+        for (let step = 0; step < steps; step++) yield* Effect.yieldNow;
+        yield* Scope.close(scope, Exit.void);
+        for (let step = 0; step < 100; step++) yield* Effect.yieldNow;
+        expect(callers.map((caller) => caller.pollUnsafe() === undefined)).toEqual([false, false, false]);
+      }
+    }).pipe(Effect.provideService(Scheduler.Scheduler, new Restless()), Effect.runPromise));
 
   test("answers nothing to nothing", () =>
     Effect.gen(function* () {
