@@ -13,7 +13,7 @@ import { type DrainVerdict, Outbox, type PublishVerdict } from "../ports/Outbox.
 import type { BusError, StoreError } from "../ports/StoreError.ts";
 import * as Worker from "./Worker.ts";
 
-/** Messages of one shard in one pass: large enough for what a pass costs beside them, short enough for a shard's lease. */
+/** Messages of one shard in one pass: large enough for what a pass costs beside them, few enough for the time that a shard may be owned. */
 export const RELAY_BATCH_MAX = 1_000;
 
 /** Shards drained at a time by one relay. Each holds a connection. */

@@ -105,8 +105,7 @@ export class Broker {
       const partition = this.partitionsOf(message.topic)[Shard.of(message.key, this.partitions)];
       if (partition === undefined) continue;
       partition.records.push(message);
-      if (this.#keepsPublished) this.published.push(message);
-      if (this.published.length >= PUBLISHED_MAX + TRIM_STEP) this.published.splice(0, TRIM_STEP);
+      if (this.#keepsPublished) this.#keep(message);
       this.#trim(partition);
     }
     this.#wake();
@@ -187,6 +186,11 @@ export class Broker {
   #rebalance(group: Group): void {
     for (const partitions of this.#topics.values()) assign(group, partitions);
     this.#wake();
+  }
+
+  #keep(message: Message.Encoded): void {
+    this.published.push(message);
+    if (this.published.length >= PUBLISHED_MAX + TRIM_STEP) this.published.splice(0, TRIM_STEP);
   }
 
   /** Drops what every group has had for long. */
