@@ -21,8 +21,8 @@ const BLOCKING = `${REFUSED} and parked_as = 'blocking'`;
 const CHOSEN = `slot = $1 and shard = $2 and seq = any($3::bigint[]) and ${REFUSED}`;
 
 /**
- * The same of pending ones, of which a million may wait beside those that were claimed: from the first to the last of these by the index, and each
- * looked up in a hash. A list that the planner thinks short would be compared element by element, with everything that waits in
+ * The same of pending ones, of which a million may wait beside those that were claimed: from the first to the last of these (`$4` to `$5`) by the index,
+ * and each looked up in a hash. A list that the planner thinks short would be compared element by element, with everything that waits in
  * the shard; and a join it may turn around.
  */
 const CLAIMED = `slot = $1 and shard = $2 and ${PENDING} and seq between $4 and $5 and (seq in (select unnest($3::bigint[]))) is true`;

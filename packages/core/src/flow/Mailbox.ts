@@ -91,8 +91,8 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
   const ready = new Set<Lane<I, A>>();
   let waiting = 0;
   let isClosed = false;
-  /** Batches in flight, and their items. */
-  let running = 0;
+  /** Batches in flight, and how many items they have. */
+  const running = new Set<ReadonlyArray<Entry<I, A>>>();
   let begun = 0;
   /** Open while something may run, */
   const some = Latch.makeUnsafe(false);
@@ -102,7 +102,7 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
   const tell = (): void => {
     if (ready.size > 0) some.openUnsafe();
     else some.closeUnsafe();
-    if (ready.size > 0 && (running === 0 || ready.size >= Math.min(Batch.BESIDE_MIN, batchMax))) enough.openUnsafe();
+    if (ready.size > 0 && (running.size === 0 || ready.size >= Math.min(Batch.BESIDE_MIN, batchMax))) enough.openUnsafe();
     else enough.closeUnsafe();
   };
 
@@ -137,7 +137,7 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
     }
     waiting -= batch.length;
     begun += batch.length;
-    if (batch.length > 0) running += 1;
+    if (batch.length > 0) running.add(batch);
     tell();
     return batch;
   };
@@ -166,7 +166,7 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
     Effect.sync(() => {
       failAll(batch, "Unknown");
       for (const { lane } of batch) if (lane.isBusy) rest(lane);
-      running -= 1;
+      running.delete(batch);
       begun -= batch.length;
       tell();
     });
@@ -189,6 +189,8 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
     Effect.sync(() => {
       isClosed = true;
       for (const lane of lanes.values()) failAll(lane.entries, "Unavailable");
+      // Whoever was interrupted between taking a batch and running it has not ended it.
+      for (const batch of running) failAll(batch, "Unknown");
       lanes.clear();
       ready.clear();
     }),
@@ -208,7 +210,7 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
     yield* some.await;
     const isEnough = enough.isOpen() || Option.isSome(yield* Effect.timeoutOption(enough.await, BESIDE_AFTER));
     // Beside another one there is time: whoever is being answered asks again in this turn.
-    if (isEnough && running > 0) {
+    if (isEnough && running.size > 0) {
       yield* Effect.yieldNow;
       if (!enough.isOpen()) return;
     }

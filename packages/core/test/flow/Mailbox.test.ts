@@ -1,8 +1,9 @@
-import { Clock, Deferred, Effect, Exit, Fiber, Scope } from "effect";
+import { Clock, Deferred, Effect, Exit, Fiber, Scheduler, Scope } from "effect";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Batch, Mailbox, StoreError } from "@org/saga-core";
 import { Simulator } from "@org/saga-core/testing";
+import { Restless } from "./Restless.ts";
 
 interface Item {
   readonly key: string;
@@ -348,6 +349,22 @@ describe("a mailbox", () => {
     expect(others.filter((size) => size > load / 2 || size < Batch.BESIDE_MIN)).toEqual([]);
     expect(others.length).toBeGreaterThan(10);
   });
+
+  it("leaves nobody waiting, at whatever step of its loops it is closed", () =>
+    Effect.gen(function* () {
+      for (let steps = 0; steps < 30; steps += 1) {
+        const scope = yield* Scope.make();
+        const box = yield* Scope.provide(
+          mailbox((items) => Effect.succeed(values(items))),
+          scope,
+        );
+        const callers = yield* Effect.forEach([1, 2, 3], (value) => Effect.forkChild(Effect.exit(box.submit(item(value)))));
+        for (let step = 0; step < steps; step += 1) yield* Effect.yieldNow;
+        yield* Scope.close(scope, Exit.void);
+        for (let step = 0; step < 100; step += 1) yield* Effect.yieldNow;
+        expect(callers.map((caller) => caller.pollUnsafe() === undefined)).toEqual([false, false, false]);
+      }
+    }).pipe(Effect.provideService(Scheduler.Scheduler, new Restless(5)), Effect.runPromise));
 
   it("goes on with the others while a key is in flight, and with that key afterwards", () => {
     const started: Array<ReadonlyArray<number>> = [];

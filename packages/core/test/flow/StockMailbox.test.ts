@@ -1,6 +1,7 @@
 import { Effect, Exit, Fiber, Latch, Result, Scheduler, Scope } from "effect";
 import { describe, expect, test } from "vitest";
 import { Batch, OrderId, StockLedger, StockMailbox, StoreError, type StockCommand } from "../../src/index.ts";
+import { Restless } from "./Restless.ts";
 
 const release = (id: string): StockCommand => ({ _tag: "Release", orderId: OrderId.make(id) });
 
@@ -8,13 +9,6 @@ const ids = (commands: ReadonlyArray<StockCommand>): ReadonlyArray<string> =>
   commands.map((command) => (command._tag === "Adjust" ? command.id : command.orderId));
 
 const decide = (commands: ReadonlyArray<StockCommand>) => StockLedger.decideBatch(StockLedger.initial, commands, 0).answers;
-
-/** A fiber gives way after every few operations, so it can be interrupted between any two. */
-class Restless extends Scheduler.MixedScheduler {
-  override shouldYield(fiber: { readonly currentOpCount: number }): boolean {
-    return fiber.currentOpCount >= 3;
-  }
-}
 
 describe("StockMailbox", () => {
   test("runs one batch at a time; what waits meanwhile is the next one, in order, and each caller gets its own answers", () =>
@@ -178,7 +172,7 @@ describe("StockMailbox", () => {
         for (let step = 0; step < 100; step++) yield* Effect.yieldNow;
         expect(callers.map((caller) => caller.pollUnsafe() === undefined)).toEqual([false, false, false]);
       }
-    }).pipe(Effect.provideService(Scheduler.Scheduler, new Restless()), Effect.runPromise));
+    }).pipe(Effect.provideService(Scheduler.Scheduler, new Restless(3)), Effect.runPromise));
 
   test("answers nothing to nothing", () =>
     Effect.gen(function* () {
