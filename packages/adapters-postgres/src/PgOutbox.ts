@@ -153,11 +153,11 @@ const publishAndMark = Effect.fnUntraced(function* <R>(
   const became = (verdict: DrainVerdict) => rows.filter((_, index) => verdicts[index] === verdict);
   const published = became("Published");
   const held = [...claimed.filter((row) => row.held), ...became("Held")];
-  const change = (statement: string, changed: ReadonlyArray<PgOutboxRow.Place>, ...as: ReadonlyArray<string>) =>
-    PgOutboxRow.bySlot(changed, (slot, seqs) => run(statement, [slot, shard, seqs, ...PgOutboxRow.rangeOf(seqs), ...as]));
-  yield* change(sql.markSent, published);
-  for (const verdict of ["Refused", "SetAside"] as const) yield* change(sql.park, became(verdict), PARKED_AS[verdict]);
-  yield* change(sql.park, held, PARKED_AS.Held);
+  const mark = (statement: string, places: ReadonlyArray<PgOutboxRow.Place>, ...as: ReadonlyArray<string>) =>
+    PgOutboxRow.bySlot(places, (slot, seqs) => run(statement, [slot, shard, seqs, ...PgOutboxRow.rangeOf(seqs), ...as]));
+  yield* mark(sql.markSent, published);
+  for (const verdict of ["Refused", "SetAside"] as const) yield* mark(sql.park, became(verdict), PARKED_AS[verdict]);
+  yield* mark(sql.park, held, PARKED_AS.Held);
   return {
     _tag: "Drained",
     published: published.length,

@@ -91,9 +91,8 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
   const ready = new Set<Lane<I, A>>();
   let waiting = 0;
   let isClosed = false;
-  /** Batches in flight, and how many items they have. */
+  /** Batches in flight. */
   const running = new Set<ReadonlyArray<Entry<I, A>>>();
-  let begun = 0;
   /** Open while something may run, */
   const some = Latch.makeUnsafe(false);
   /** and while it may run without waiting for more. */
@@ -128,7 +127,9 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
 
   /** Takes what may run now; each lane's oldest first. */
   const take = (): ReadonlyArray<Entry<I, A>> => {
-    const max = Batch.shareOf(waiting + begun, inFlightMax, batchMax);
+    let load = waiting;
+    for (const batch of running) load += batch.length;
+    const max = Batch.shareOf(load, inFlightMax, batchMax);
     const taken = nextLanes(ready, max);
     const batch = deal(taken, max);
     for (const lane of taken) {
@@ -136,7 +137,6 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
       lane.isBusy = true;
     }
     waiting -= batch.length;
-    begun += batch.length;
     if (batch.length > 0) running.add(batch);
     tell();
     return batch;
@@ -167,7 +167,6 @@ export const make = Effect.fnUntraced(function* <I, A, R>(
       failAll(batch, "Unknown");
       for (const { lane } of batch) if (lane.isBusy) rest(lane);
       running.delete(batch);
-      begun -= batch.length;
       tell();
     });
 

@@ -130,9 +130,8 @@ class Queue {
   #calls: Array<Call> = [];
   /** Commands of `#calls`. */
   #waiting = 0;
-  /** Commands of batches that run. */
-  #begun = 0;
-  readonly #running = new Set<ReadonlyArray<Call>>();
+  /** Batches that run, and how many commands each has. */
+  readonly #running = new Map<ReadonlyArray<Call>, number>();
   #isClosed = false;
   readonly #inFlightMax: number;
 
@@ -156,7 +155,9 @@ class Queue {
   take(): ReadonlyArray<Call> {
     const [oldest] = this.#calls;
     if (oldest === undefined || !this.#isReady) return [];
-    const max = Batch.shareOf(this.#waiting + this.#begun, this.#inFlightMax, BATCH_MAX);
+    let load = this.#waiting;
+    for (const count of this.#running.values()) load += count;
+    const max = Batch.shareOf(load, this.#inFlightMax, BATCH_MAX);
     const batch: Array<Call> = [];
     const passed: Array<Call> = [];
     let commands = 0;
@@ -170,17 +171,13 @@ class Queue {
     }
     this.#calls = passed.concat(this.#calls.slice(seen));
     this.#waiting -= commands;
-    this.#begun += commands;
-    this.#running.add(batch);
+    this.#running.set(batch, commands);
     this.#tell();
     return batch;
   }
 
   done(batch: ReadonlyArray<Call>): void {
-    for (const call of batch) {
-      call.fail("Unknown", "the engine was closed");
-      this.#begun -= call.commands.length;
-    }
+    for (const call of batch) call.fail("Unknown", "the engine was closed");
     this.#running.delete(batch);
     this.#tell();
   }
@@ -200,7 +197,7 @@ class Queue {
     this.#calls = [];
     this.#waiting = 0;
     // Whoever was interrupted between taking a batch and running it has not ended it.
-    for (const batch of this.#running) this.done(batch);
+    for (const batch of this.#running.keys()) this.done(batch);
   }
 
   get #isReady(): boolean {
